@@ -51,7 +51,13 @@ export class TimerWheel {
    * none is.
    */
   nowMs: number;
+  /**
+   * The time of the tick before the last one. A stamp taken from `nowMs` that is not older than this may have been taken
+   * at any moment since: usually a tick ago at most, but much later when the event loop was held up in between.
+   */
+  previousTickMs: number;
 
+  #lastTickMs: number;
   readonly #clock: Clock;
   readonly #onError: (error: unknown, node: TimerNode) => void;
   readonly #slots: readonly ListHead[];
@@ -70,6 +76,8 @@ export class TimerWheel {
    */
   constructor(clock: Clock, onError: (error: unknown, node: TimerNode) => void) {
     this.nowMs = clock.nowMs();
+    this.previousTickMs = this.nowMs;
+    this.#lastTickMs = this.nowMs;
     this.#clock = clock;
     this.#onError = onError;
     this.#slots = Array.from({ length: slotCount }, () => new ListHead());
@@ -109,6 +117,7 @@ export class TimerWheel {
 
   #startTicking(): void {
     this.#state = "ticking";
+    this.previousTickMs = this.#lastTickMs = this.nowMs;
     this.#lastTick = Math.floor(this.nowMs / wheelTickMs);
     this.#ticker = this.#clock.setTicker(this.#onTick, wheelTickMs);
   }
@@ -121,6 +130,8 @@ export class TimerWheel {
 
   #tick(): void {
     this.nowMs = this.#clock.nowMs();
+    this.previousTickMs = this.#lastTickMs;
+    this.#lastTickMs = this.nowMs;
     this.#collectDue();
     this.#state = "firing";
     try {

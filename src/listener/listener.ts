@@ -1,0 +1,213 @@
+/**
+ * A listener: a bound address that accepts connections and makes sessions of them. The only home of `Bun.listen`.
+ *
+ * Accepting can be paused without resetting anybody: a second descriptor keeps the kernel's socket, and with it the
+ * accept queue, while Bun gives up its own (`stop()` alone resets what is queued, Bun 1.4.5).
+ */
+import type { TCPSocketListener, TCPSocketListenOptions } from "bun";
+import { formatAddress } from "../core/address.ts";
+import { assert } from "../core/assert.ts";
+import type { Clock } from "../core/clock.ts";
+import { listenError } from "../core/listen-error.ts";
+import { nobody, socketHandlers, type ProxySocket, type Receiver } from "../forward/receiver.ts";
+import { libc } from "../sys/libc.ts";
+import type { Admission, Gate } from "./admission.ts";
+
+/** Where to listen. */
+export interface ListenerSettings {
+  readonly name: string;
+  /** `"0.0.0.0"`, `"127.0.0.1"`, `"::1"` or a name that the system knows. */
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+}
+
+/** Who takes over what a listener accepts. */
+export interface Acceptor {
+  /** A connection that was admitted; its permit is to be given back at its end. */
+  accepted(listener: Listener, socket: ProxySocket): void;
+  /** A connection beyond the limit; it is reset after this call. */
+  rejected(listener: Listener, socket: ProxySocket): void;
+  /** A handler threw before a session was there to take the blame. */
+  failed(listener: Listener, error: Error): void;
+}
+
+/**
+ * Connections that may wait in the accept queue; Bun's own bound is 512. The kernel lowers it to `net.core.somaxconn`.
+ */
+const acceptQueueMax = 4096;
+
+/**
+ * While closing: how long handshakes that had begun get to complete, and how often the accept queue is looked at. Its
+ * length can be asked for, but nothing tells when it changes.
+ */
+const handshakeGraceMs = 100;
+const queueCheckMs = 20;
+
+/** Opened once and closed once; pauses and resumes in between as admission says. */
+export class Listener implements Gate, Receiver {
+  readonly name: string;
+  /** Connections accepted since start, those beyond the limit included. */
+  total = 0;
+  /** Sessions open now. */
+  active = 0;
+
+  readonly #settings: ListenerSettings;
+  readonly #admission: Admission;
+  readonly #acceptor: Acceptor;
+  readonly #clock: Clock;
+  #state: "new" | "accepting" | "paused" | "closed" = "new";
+  /** Bun's listener; there while accepting. */
+  #listener: TCPSocketListener<Receiver> | undefined = undefined;
+  /** Our descriptor of the same kernel socket; there while paused. */
+  #heldFd = -1;
+  #port = 0;
+
+  constructor(settings: ListenerSettings, admission: Admission, acceptor: Acceptor, clock: Clock) {
+    this.name = settings.name;
+    this.#settings = settings;
+    this.#admission = admission;
+    this.#acceptor = acceptor;
+    this.#clock = clock;
+    admission.add(this);
+  }
+
+  /** Binds and begins to accept. Throws a `SluiceError` (`listen_failed`) that says what stood in the way. */
+  open(): void {
+    assert(this.#state === "new", "a listener was opened twice");
+    const { host, port } = this.#settings;
+    try {
+      this.#listener = Bun.listen<Receiver>({
+        hostname: host,
+        port,
+        allowHalfOpen: true,
+        data: this,
+        socket: socketHandlers,
+      });
+    } catch (cause) {
+      throw listenError(`listener "${this.name}"`, formatAddress({ kind: "tcp", host, port }), cause);
+    }
+    this.#port = this.#listener.port;
+    this.#state = "accepting";
+    libc?.listen(fdOf(this.#listener), acceptQueueMax);
+    if (this.#admission.full) this.pause();
+  }
+
+  /** The address it is bound to, with the port that was taken. */
+  get address(): string {
+    return formatAddress({ kind: "tcp", host: this.#settings.host, port: this.#port });
+  }
+
+  /** Whether connections are left in the accept queue for now. */
+  get paused(): boolean {
+    return this.#state === "paused";
+  }
+
+  opened(socket: ProxySocket): void {
+    this.total++;
+    if (this.#admission.admit()) {
+      this.active++;
+      return this.#acceptor.accepted(this, socket);
+    }
+    this.#acceptor.rejected(this, socket);
+    socket.data = nobody;
+    socket.terminate();
+  }
+
+  /** Gives back what was taken for a connection when it was accepted. */
+  giveBack(): void {
+    this.active--;
+    this.#admission.giveBack();
+  }
+
+  pause(): void {
+    if (this.#state !== "accepting" || libc === undefined) return;
+    const heldFd = libc.dup(fdOf(this.#listener!));
+    // Without a descriptor to hold it by, the queue would be lost: rather go a little over the limit.
+    if (heldFd < 0) return;
+    this.#heldFd = heldFd;
+    this.#state = "paused";
+    this.#listener!.stop();
+    this.#listener = undefined;
+  }
+
+  resume(): void {
+    if (this.#state !== "paused") return;
+    this.#state = "accepting";
+    const fd = this.#heldFd;
+    this.#heldFd = -1;
+    // Listening on a descriptor is missing in the types (Bun 1.4.5).
+    const options: object = { fd, allowHalfOpen: true, data: this, socket: socketHandlers };
+    this.#listener = Bun.listen<Receiver>(options as TCPSocketListenOptions<Receiver>);
+    // Bun listens on the descriptor anew, with its own bound (Bun 1.4.5).
+    libc!.listen(fdOf(this.#listener), acceptQueueMax);
+  }
+
+  /**
+   * Stops accepting for good. What the kernel has accepted is accepted first, as permits allow; new connections get no
+   * answer meanwhile, and are refused from then on. Resolves when the socket is closed; `abort` closes it as it is.
+   */
+  async close(abort: AbortSignal): Promise<void> {
+    if (this.#state === "new" || this.#state === "closed") return;
+    if (libc === undefined) await this.#turn();
+    else await this.#emptyAcceptQueue(abort);
+    this.#listener?.stop();
+    this.#listener = undefined;
+    if (this.#heldFd >= 0) libc!.close(this.#heldFd);
+    this.#heldFd = -1;
+    this.#state = "closed";
+  }
+
+  async #emptyAcceptQueue(abort: AbortSignal): Promise<void> {
+    libc!.refuseNewHandshakes(this.#fd());
+    const beganMs = this.#clock.nowMs();
+    while (!abort.aborted) {
+      await this.#wait(queueCheckMs, abort);
+      if (this.#clock.nowMs() - beganMs < handshakeGraceMs) continue;
+      if (libc!.acceptQueueLength(this.#fd()) <= 0) return;
+    }
+  }
+
+  #fd(): number {
+    return this.#listener === undefined ? this.#heldFd : fdOf(this.#listener);
+  }
+
+  #wait(ms: number, abort: AbortSignal): Promise<void> {
+    return new Promise((settle) => {
+      const done = (): void => {
+        abort.removeEventListener("abort", done);
+        this.#clock.clearTimer(timer);
+        settle();
+      };
+      const timer = this.#clock.setTimer(done, ms, "holds_process");
+      abort.addEventListener("abort", done);
+    });
+  }
+
+  /** One turn of the event loop, in which what is queued is accepted; a small race remains (Bun 1.4.5). */
+  #turn(): Promise<void> {
+    return new Promise((settle) => setImmediate(settle));
+  }
+
+  failed(error: Error): void {
+    this.#acceptor.failed(this, error);
+  }
+
+  /** A connection that was reset before a session took it over. */
+  closed(): void {}
+
+  writable(): void {}
+
+  received(): void {
+    assert(false, "bytes of an accepted socket came to its listener");
+  }
+
+  finished(): void {
+    assert(false, "a FIN of an accepted socket came to its listener");
+  }
+}
+
+/** `fd` is missing in the types (Bun 1.4.5). */
+function fdOf(listener: TCPSocketListener<Receiver>): number {
+  return (listener as unknown as { readonly fd: number }).fd;
+}

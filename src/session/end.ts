@@ -1,0 +1,30 @@
+/** Why a session ended: a closed list, the same word in metric, log and trace. Set once; the first wins. */
+
+/** Every reason, with the sentence that documents it. */
+export const ENDS = {
+  client_finished: "both sides finished, the client first",
+  backend_finished: "both sides finished, the backend first",
+  client_reset: "the client reset the connection or died",
+  backend_reset: "the backend reset the connection or died",
+  connect_refused: "every endpoint tried refused the connection",
+  connect_timeout: "no endpoint answered within timeouts.connect",
+  connect_failed: "no endpoint could be reached, for another reason",
+  response_timeout: "the client had sent bytes and the backend not one within timeouts.response",
+  idle_timeout: "no byte moved in either direction for timeouts.idle",
+  half_closed_timeout: "one side had finished, and no byte moved in the other direction for timeouts.half_closed",
+  lifetime: "the connection was older than timeouts.lifetime",
+  limit_connections: 'limits.connections was reached and limits.overflow is "reject"',
+  drain_idle: "silent for shutdown.idle while draining",
+  drain_deadline: "cut when shutdown.drain was over",
+  forced: "cut by a second signal",
+  internal_error: "a mistake in sluice itself; an error line with the stack precedes the record",
+} as const;
+
+/** The words themselves. */
+export type End = keyof typeof ENDS;
+
+/** The timeouts that end a session, each with a word of its own. */
+export type TimeoutEnd = Extract<
+  End,
+  "connect_timeout" | "response_timeout" | "idle_timeout" | "half_closed_timeout" | "lifetime" | "drain_idle"
+>;

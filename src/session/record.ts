@@ -1,0 +1,64 @@
+/** The access record: one for each connection, made at its end. Field names are those of the log. */
+import type { Engine } from "../forward/forwarder.ts";
+import type { ProxySocket } from "../forward/receiver.ts";
+import type { End } from "./end.ts";
+
+/** What is known of a connection when it is over. */
+export interface AccessRecord {
+  /** Counts up from 1 in this process. */
+  readonly id: number;
+  readonly listener: string;
+  /** Address and port of the client, `"127.0.0.1:50412"`. */
+  readonly client: string;
+  /** `null` when the session ended before a backend was chosen. */
+  readonly backend: string | null;
+  /** The endpoint of the last attempt; `null` when there was none. */
+  readonly endpoint: string | null;
+  /** Bytes of the client that the backend's kernel connection took. */
+  readonly bytes_to_backend: number;
+  /** Bytes of the backend that the client's kernel connection took. */
+  readonly bytes_to_client: number;
+  /** How long the successful attempt took, in ms; `null` when none succeeded. */
+  readonly connect_ms: number | null;
+  /** From accept to the first byte to the client, in ms; `null` when there was none. */
+  readonly first_byte_ms: number | null;
+  /** From accept to the moment both sockets were closed, in ms. */
+  readonly duration_ms: number;
+  /** Endpoints tried. */
+  readonly attempts: number;
+  /** Who moved the bytes; `null` when forwarding never began. */
+  readonly engine: Engine | null;
+  readonly end: End;
+}
+
+/** The record of a connection that was reset when it was accepted. */
+export function rejectedRecord(id: number, listener: string, client: ProxySocket, end: End): AccessRecord {
+  return {
+    id,
+    listener,
+    client: clientAddress(client),
+    backend: null,
+    endpoint: null,
+    bytes_to_backend: 0,
+    bytes_to_client: 0,
+    connect_ms: null,
+    first_byte_ms: null,
+    duration_ms: 0,
+    attempts: 0,
+    engine: null,
+    end,
+  };
+}
+
+/** Milliseconds with three decimals: what the clock is good for. */
+export function roundMs(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}
+
+/** Address and port of a client; IPv6 in brackets. One that had reset before it was accepted has none any more. */
+export function clientAddress(socket: ProxySocket): string {
+  // The types have no `undefined` here (Bun 1.4.5).
+  const { remoteAddress, remotePort }: { remoteAddress: string | undefined; remotePort: number } = socket;
+  if (remoteAddress === undefined) return "unknown";
+  return remoteAddress.includes(":") ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`;
+}

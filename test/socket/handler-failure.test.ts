@@ -1,0 +1,430 @@
+/** A mistake of our own in any handler costs the session in which it happens, and no other. */
+import { expect, test } from "bun:test";
+import { Dialer, type Dial, type DialFailure, type DialOwner } from "../../src/backend/dial.ts";
+import type { Endpoint } from "../../src/backend/endpoint.ts";
+import type { ProxySocket } from "../../src/forward/receiver.ts";
+import type { Session } from "../../src/session/session.ts";
+import { listen } from "../support/backend.ts";
+import { HeldDialer } from "../support/held-dialer.ts";
+import { payload } from "../support/payload.ts";
+import { connect, type Peer } from "../support/peer.ts";
+import { startProxy, type TestProxy } from "../support/proxy.ts";
+import { refusedPort } from "../support/unreachable.ts";
+import { settled, until } from "../support/until.ts";
+
+const mistake = new Error("a mistake of our own");
+
+function fail(): never {
+  throw mistake;
+}
+
+/** The one error that a test has provoked; takes it out, so that the proxy's end does not complain of it. */
+function expectOneMistake(proxy: TestProxy): void {
+  expect(proxy.internalErrors.splice(0)).toEqual([mistake]);
+}
+
+/** A session that goes on beside the one that fails: before the failure some bytes, after it all the others. */
+async function bystander(proxy: TestProxy, accepted: () => Promise<Peer>): Promise<() => Promise<void>> {
+  const client = await connect(proxy.port);
+  const peer = await accepted();
+  const [upload, download] = [payload(1, 3_000_000), payload(2, 3_000_000)];
+  const arrived = [peer.receivedPayload(upload), client.receivedPayload(download)];
+  const half = 1_500_000;
+  void client.send(upload.slice(0, half));
+  void peer.send(download.slice(0, half));
+  await Promise.all([peer.receivedBytes(1), client.receivedBytes(1)]);
+  return async () => {
+    void client.send(upload.slice(half, half));
+    void peer.send(download.slice(half, half));
+    await Promise.all(arrived);
+    await client.finish();
+    await peer.finished();
+    await peer.finish();
+    await client.finished();
+    await client.gone();
+    await until(() => proxy.records.some(({ id }) => id === 1), "the record of the bystander");
+    expect(proxy.records.find(({ id }) => id === 1)).toMatchObject({
+      bytes_to_backend: 3_000_000,
+      bytes_to_client: 3_000_000,
+      end: "client_finished",
+    });
+  };
+}
+
+/** The session with this id, once it forwards. */
+async function forwarding(proxy: TestProxy, id: number): Promise<Session> {
+  const find = (): Session | undefined => proxy.sessions.find((session) => session.id === id);
+  await until(() => find()?.phase === "forwarding", `session ${id} to forward`);
+  return find()!;
+}
+
+/** Where a handler of a session that forwards may fail. */
+interface FailurePoint {
+  readonly name: string;
+  /** Makes it fail. */
+  inject(session: Session): void;
+  /** Makes it happen. */
+  provoke(client: Peer, peer: Peer): void | Promise<void>;
+  /** Who is left to be reset. */
+  readonly survivors: "both" | "client" | "backend";
+}
+
+const failurePoints: readonly FailurePoint[] = [
+  {
+    name: "bytes of the client",
+    inject: (session) => (session.forwarder!.toBackend.received = fail),
+    provoke: (client) => void client.send("x"),
+    survivors: "both",
+  },
+  {
+    name: "bytes of the backend",
+    inject: (session) => (session.forwarder!.toClient.received = fail),
+    provoke: (_client, peer) => void peer.send("x"),
+    survivors: "both",
+  },
+  {
+    name: "the client's FIN",
+    inject: (session) => (session.forwarder!.toBackend.finished = fail),
+    provoke: (client) => void client.finish(),
+    survivors: "both",
+  },
+  {
+    name: "the backend's FIN",
+    inject: (session) => (session.forwarder!.toClient.finished = fail),
+    provoke: (_client, peer) => void peer.finish(),
+    survivors: "both",
+  },
+  {
+    name: "the end of a half",
+    inject: (session) => (session.halfEnded = fail),
+    provoke: (client) => void client.finish(),
+    survivors: "both",
+  },
+  {
+    name: "the client's first byte",
+    inject: (session) => (session.firstBytesMoved = fail),
+    provoke: (client) => void client.send("x"),
+    survivors: "both",
+  },
+  {
+    name: "the close of the client's socket",
+    inject: (session) => (session.forwarder!.toBackend.closed = fail),
+    provoke: (client) => client.reset(),
+    survivors: "backend",
+  },
+  {
+    name: "the close of the backend's socket",
+    inject: (session) => (session.forwarder!.toClient.closed = fail),
+    provoke: (_client, peer) => peer.reset(),
+    survivors: "client",
+  },
+  {
+    name: "a refused write",
+    inject: (session) => (session.sinkBroken = fail),
+    provoke: async (client, peer) => {
+      await client.send("warm");
+      await peer.receivedBytes(4);
+      // One turn of the event loop brings the proxy both, the bytes first.
+      void client.send("into the reset");
+      peer.reset();
+    },
+    survivors: "client",
+  },
+];
+
+for (const { name, inject, provoke, survivors } of failurePoints) {
+  test(`a mistake at ${name} resets that session, is reported once, and costs no other`, async () => {
+    await using backend = await listen();
+    await using proxy = startProxy(backend.port);
+    const finishBystander = await bystander(proxy, () => backend.accepted());
+    await using client = await connect(proxy.port);
+    const peer = await backend.accepted();
+    const session = await forwarding(proxy, 2);
+    inject(session);
+    await provoke(client, peer);
+    if (survivors !== "backend") await client.wasReset();
+    if (survivors !== "client") await peer.wasReset();
+    await until(() => proxy.records.length === 1, "the record");
+    expect(proxy.records[0]).toMatchObject({ id: 2, attempts: 1, engine: "copy", end: "internal_error" });
+    expectOneMistake(proxy);
+    await finishBystander();
+  });
+}
+
+test("a mistake when a socket is writable resets that session and costs no other", async () => {
+  await using backend = await listen(undefined, { paused: true });
+  await using proxy = startProxy(backend.port);
+  const finishBystander = await bystander(proxy, async () => {
+    const peer = await backend.accepted();
+    peer.resumeReading();
+    return peer;
+  });
+  await using client = await connect(proxy.port);
+  const peer = await backend.accepted();
+  void client.send(payload(3, 50_000_000));
+  await settled(() => client.sent, "the client to be stopped");
+  const session = await forwarding(proxy, 2);
+  session.forwarder!.toClient.writable = fail;
+  peer.resumeReading();
+  expect(await client.wasReset()).toBe("ECONNRESET");
+  expect(await peer.wasReset()).toBe("ECONNRESET");
+  expect(await proxy.recorded()).toMatchObject({ id: 2, end: "internal_error" });
+  expectOneMistake(proxy);
+  await finishBystander();
+});
+
+test("a mistake in a timer resets that session and costs no other, whose timers go on", async () => {
+  await using backend = await listen();
+  await using proxy = startProxy(backend.port, { timeouts: { idleMs: 300 } });
+  await using other = await connect(proxy.port);
+  await using client = await connect(proxy.port);
+  const peers = [await backend.accepted(), await backend.accepted()];
+  const session = await forwarding(proxy, 2);
+  session.expired = fail;
+  expect(await client.wasReset()).toBe("ECONNRESET");
+  expect(await other.wasReset()).toBe("ECONNRESET");
+  await Promise.all(peers.map((peer) => peer.wasReset()));
+  await proxy.recorded(2);
+  expect(new Map(proxy.records.map(({ id, end }) => [id, end]))).toEqual(
+    new Map([
+      [1, "idle_timeout"],
+      [2, "internal_error"],
+    ]),
+  );
+  expectOneMistake(proxy);
+});
+
+test("a mistake while a connection is accepted resets it and costs no other", async () => {
+  await using backend = await listen();
+  await using proxy = startProxy(backend.port);
+  const finishBystander = await bystander(proxy, () => backend.accepted());
+  proxy.backend.startingPoint = fail;
+  await using client = await connect(proxy.port);
+  expect(await client.wasReset()).toBe("ECONNRESET");
+  expect(await proxy.recorded()).toMatchObject({
+    id: 2,
+    endpoint: null,
+    attempts: 0,
+    engine: null,
+    end: "internal_error",
+  });
+  expectOneMistake(proxy);
+  await finishBystander();
+});
+
+test("a mistake before the session of an accepted connection is complete gives its permit back", async () => {
+  await using backend = await listen();
+  await using proxy = startProxy(backend.port);
+  proxy.registry.nextId = fail;
+  await using client = await connect(proxy.port);
+  expect(await client.wasReset()).toBe("ECONNRESET");
+  expect(await proxy.recorded()).toMatchObject({ attempts: 0, end: "internal_error" });
+  expectOneMistake(proxy);
+  expect(backend.connections.length).toBe(0);
+});
+
+test("a mistake at early bytes resets that session and takes its dial back", async () => {
+  const dialer = new HeldDialer();
+  await using backend = await listen();
+  await using proxy = startProxy(backend.port, { dialer });
+  await using client = await connect(proxy.port);
+  await dialer.holds(1);
+  proxy.sessions[0]!.opening!.received = fail;
+  await client.send("early");
+  expect(await client.wasReset()).toBe("ECONNRESET");
+  expect(await proxy.recorded()).toMatchObject({ attempts: 1, engine: null, end: "internal_error" });
+  expect(dialer.cancelled).toBe(1);
+  expectOneMistake(proxy);
+  expect(backend.connections.length).toBe(0);
+});
+
+test("a mistake at an early FIN, or at an early reset, ends that session", async () => {
+  const dialer = new HeldDialer();
+  await using backend = await listen();
+  await using proxy = startProxy(backend.port, { dialer });
+  await using finishing = await connect(proxy.port);
+  await dialer.holds(1);
+  proxy.sessions[0]!.opening!.finished = fail;
+  await finishing.finish();
+  await finishing.wasReset();
+  expect(await proxy.recorded()).toMatchObject({ id: 1, attempts: 1, engine: null, end: "internal_error" });
+  expectOneMistake(proxy);
+
+  await using resetting = await connect(proxy.port);
+  await dialer.holds(1);
+  proxy.sessions[0]!.opening!.closed = fail;
+  resetting.reset();
+  expect(await proxy.recorded(2)).toMatchObject({ id: 2, attempts: 1, engine: null, end: "internal_error" });
+  expectOneMistake(proxy);
+  expect(dialer.cancelled).toBe(2);
+});
+
+for (const portable of [false, true]) {
+  const way = portable ? "portably" : "by descriptor";
+
+  test(`${way}: a mistake when a dial is done closes both sockets`, async () => {
+    const dialer = new SabotagedDialer();
+    await using backend = await listen();
+    await using proxy = startProxy(backend.port, { dialer, portable, settings: { noDelay: false } });
+    const finishBystander = await bystander(proxy, () => backend.accepted());
+    // The session fails after it has taken the socket over and before bytes can move.
+    dialer.beforeDialed = (socket) => (socket.setNoDelay = fail);
+    await using client = await connect(proxy.port);
+    expect(await client.wasReset()).toBe("ECONNRESET");
+    expect(await proxy.recorded()).toMatchObject({ id: 2, attempts: 1, end: "internal_error" });
+    const peer = await backend.accepted();
+    await peer.closed();
+    expect(peer.received).toBe(0);
+    expectOneMistake(proxy);
+    await finishBystander();
+  });
+
+  test(`${way}: a mistake when a dial is done, before the session knows of it, closes both sockets`, async () => {
+    const dialer = new SabotagedDialer();
+    await using backend = await listen();
+    await using proxy = startProxy(backend.port, { dialer, portable });
+    dialer.beforeDialed = fail;
+    await using client = await connect(proxy.port);
+    expect(await client.wasReset()).toBe("ECONNRESET");
+    expect(await proxy.recorded()).toMatchObject({ attempts: 1, engine: null, end: "internal_error" });
+    const peer = await backend.accepted();
+    await peer.closed();
+    expectOneMistake(proxy);
+  });
+
+  test(`${way}: a mistake when a dial has failed resets the client`, async () => {
+    using refused = refusedPort();
+    const dialer = new SabotagedDialer();
+    await using proxy = startProxy(refused.port, { dialer, portable });
+    dialer.beforeDialFailed = fail;
+    await using client = await connect(proxy.port);
+    expect(await client.wasReset()).toBe("ECONNRESET");
+    expect(await proxy.recorded()).toMatchObject({ attempts: 1, engine: null, end: "internal_error" });
+    expectOneMistake(proxy);
+  });
+
+  test(`${way}: a mistake when a further attempt begins resets the client`, async () => {
+    using refused = refusedPort();
+    const dialer = new SabotagedDialer();
+    await using backend = await listen();
+    await using proxy = startProxy([refused.port, backend.port], { dialer, portable });
+    dialer.beforeBegin = () => {
+      if (dialer.begun === 2) fail();
+    };
+    await using client = await connect(proxy.port);
+    expect(await client.wasReset()).toBe("ECONNRESET");
+    expect(await proxy.recorded()).toMatchObject({
+      endpoint: backend.address,
+      attempts: 2,
+      engine: null,
+      end: "internal_error",
+    });
+    expectOneMistake(proxy);
+    expect(backend.connections.length).toBe(0);
+  });
+}
+
+test("a mistake when the first attempt begins resets the client and costs no other", async () => {
+  const dialer = new SabotagedDialer();
+  await using backend = await listen();
+  await using proxy = startProxy(backend.port, { dialer });
+  const finishBystander = await bystander(proxy, () => backend.accepted());
+  dialer.beforeBegin = fail;
+  await using client = await connect(proxy.port);
+  expect(await client.wasReset()).toBe("ECONNRESET");
+  expect(await proxy.recorded()).toMatchObject({ id: 2, attempts: 1, engine: null, end: "internal_error" });
+  expectOneMistake(proxy);
+  await finishBystander();
+});
+
+test("a mistake that is no Error is reported as one", async () => {
+  using refused = refusedPort();
+  const dialer = new SabotagedDialer();
+  await using proxy = startProxy(refused.port, { dialer, portable: true });
+  dialer.beforeDialFailed = () => {
+    throw "just words";
+  };
+  await using client = await connect(proxy.port);
+  expect(await client.wasReset()).toBe("ECONNRESET");
+  expect(await proxy.recorded()).toMatchObject({ attempts: 1, end: "internal_error" });
+  expect(proxy.internalErrors.splice(0)).toEqual([new Error("just words")]);
+});
+
+test("a mistake while early bytes are handed on closes both sockets", async () => {
+  const dialer = new HeldDialer();
+  await using backend = await listen();
+  await using proxy = startProxy(backend.port, { dialer });
+  await using client = await connect(proxy.port);
+  await dialer.holds(1);
+  await client.send("early");
+  await until(() => proxy.sessions[0]!.heldBytes === 5, "the early bytes to be read");
+  proxy.sessions[0]!.firstBytesMoved = fail;
+  dialer.release();
+  expect(await client.wasReset()).toBe("ECONNRESET");
+  const peer = await backend.accepted();
+  await peer.closed();
+  expect(await proxy.recorded()).toMatchObject({ bytes_to_backend: 5, engine: "copy", end: "internal_error" });
+  expectOneMistake(proxy);
+});
+
+test("a second mistake, while the first one is dealt with, leaves nothing open", async () => {
+  await using backend = await listen();
+  await using proxy = startProxy(backend.port);
+  await using client = await connect(proxy.port);
+  const peer = await backend.accepted();
+  const { toBackend, toClient } = (await forwarding(proxy, 1)).forwarder!;
+  toBackend.received = fail;
+  toBackend.closed = fail;
+  toClient.closed = fail;
+  await client.send("x");
+  expect(await client.wasReset()).toBe("ECONNRESET");
+  expect(await peer.wasReset()).toBe("ECONNRESET");
+  expect(await proxy.recorded()).toMatchObject({ bytes_to_backend: 0, end: "internal_error" });
+  const reported = proxy.internalErrors.splice(0);
+  expect(reported.length).toBeGreaterThanOrEqual(1);
+  expect(new Set(reported)).toEqual(new Set([mistake]));
+});
+
+/** A dialer in which a test can have something fail. */
+class SabotagedDialer extends Dialer {
+  begun = 0;
+  beforeBegin: () => void = () => {};
+  beforeDialed: (socket: ProxySocket) => void = () => {};
+  beforeDialFailed: () => void = () => {};
+
+  override begin(endpoint: Endpoint, owner: DialOwner): Dial | DialFailure {
+    this.begun++;
+    this.beforeBegin();
+    return super.begin(endpoint, {
+      dialed: (socket) => {
+        this.beforeDialed(socket);
+        owner.dialed(socket);
+      },
+      dialFailed: (failure) => {
+        this.beforeDialFailed();
+        owner.dialFailed(failure);
+      },
+      handlerFailed: (error) => owner.handlerFailed(error),
+    });
+  }
+}
+
+test("a record that can't be made is reported, and the permit is given back all the same", async () => {
+  await using backend = await listen();
+  await using proxy = startProxy(backend.port);
+  await using client = await connect(proxy.port);
+  await using peer = await backend.accepted();
+  const session = await forwarding(proxy, 1);
+  const record = session.record();
+  session.record = fail;
+  await client.finish();
+  await peer.finished();
+  await peer.finish();
+  await client.finished();
+  await until(() => proxy.internalErrors.length > 0, "the mistake to be reported");
+  expectOneMistake(proxy);
+  await proxy.idle();
+  // The only connection without one: the proxy's end counts them.
+  expect(proxy.records).toEqual([]);
+  proxy.records.push(record);
+});

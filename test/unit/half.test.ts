@@ -1,0 +1,253 @@
+/** One direction of a forwarder, step by step, on sockets that take as much as they are told to. */
+import { describe, expect, test } from "bun:test";
+import { Forwarder } from "../../src/forward/forwarder.ts";
+import { FakeHalfOwner, FakeSocket } from "../support/fake-socket.ts";
+import { payload } from "../support/payload.ts";
+
+const bytes = payload(1, 1000).bytes();
+
+/** A forwarder between two fake sockets; the half under test is the one to the backend. */
+function setUp() {
+  const client = new FakeSocket();
+  const backend = new FakeSocket();
+  const owner = new FakeHalfOwner();
+  const clock = { nowMs: 100 };
+  const forwarder = new Forwarder(client.socket, backend.socket, owner, clock);
+  return { client, backend, owner, clock, forwarder, half: forwarder.toBackend };
+}
+
+test("the events of each socket go to the half that reads from it", () => {
+  const { client, backend, forwarder } = setUp();
+  expect(client.data).toBe(forwarder.toBackend);
+  expect(backend.data).toBe(forwarder.toClient);
+  expect(forwarder.toBackend.opposite).toBe(forwarder.toClient);
+  expect(forwarder.toClient.opposite).toBe(forwarder.toBackend);
+});
+
+test("a chunk that the sink takes whole is written through: nothing is queued and nobody is paused", () => {
+  const { client, backend, half } = setUp();
+  client.data.received(bytes);
+  expect(backend.bytes).toEqual(Buffer.from(bytes));
+  expect(half).toMatchObject({ bytes: 1000, queuedBytes: 0, paused: false, pauses: 0, resumes: 0 });
+  expect(client.calls).toEqual([]);
+});
+
+test("a chunk that the sink takes in part is kept from there on, and the source is paused once", () => {
+  const { client, backend, half } = setUp();
+  backend.room = 300;
+  client.data.received(bytes);
+  expect(half).toMatchObject({ bytes: 300, queuedBytes: 700, paused: true, pauses: 1, resumes: 0 });
+  expect(client.calls).toEqual(["pause"]);
+  backend.drain(200);
+  expect(half).toMatchObject({ bytes: 500, queuedBytes: 500, paused: true });
+  backend.drain(500);
+  expect(half).toMatchObject({ bytes: 1000, queuedBytes: 0, paused: false, pauses: 1, resumes: 1 });
+  expect(client.calls).toEqual(["pause", "resume"]);
+  expect(backend.bytes).toEqual(Buffer.from(bytes));
+});
+
+test("a chunk of which the sink takes nothing is kept whole", () => {
+  const { client, backend, half, owner } = setUp();
+  backend.room = 0;
+  client.data.received(bytes);
+  expect(half).toMatchObject({ bytes: 0, queuedBytes: 1000, paused: true });
+  expect(owner.told).toEqual([]);
+  backend.drain(Infinity);
+  expect(backend.bytes).toEqual(Buffer.from(bytes));
+  expect(owner.told).toEqual(["firstBytesMoved"]);
+});
+
+test("what arrives although the source is paused waits behind what is queued", () => {
+  const { client, backend, half } = setUp();
+  backend.room = 1;
+  client.data.received(bytes.subarray(0, 400));
+  client.data.received(bytes.subarray(400, 900));
+  client.data.received(bytes.subarray(900));
+  expect(half).toMatchObject({ queuedBytes: 999, pauses: 1 });
+  // Ends in the middle of the second chunk.
+  backend.drain(599);
+  expect(half).toMatchObject({ bytes: 600, queuedBytes: 400, paused: true });
+  backend.drain(Infinity);
+  expect(half).toMatchObject({ bytes: 1000, queuedBytes: 0, pauses: 1, resumes: 1 });
+  expect(backend.bytes).toEqual(Buffer.from(bytes));
+});
+
+test("a drain without anything queued does nothing", () => {
+  const { client, backend, half, owner } = setUp();
+  backend.drain(0);
+  client.drain(0);
+  expect(half).toMatchObject({ bytes: 0, pauses: 0, resumes: 0 });
+  expect(client.calls).toEqual([]);
+  expect(backend.calls).toEqual([]);
+  expect(owner.told).toEqual([]);
+});
+
+test("a drain without room, though bytes are queued, changes nothing", () => {
+  const { client, backend, half } = setUp();
+  backend.room = 100;
+  client.data.received(bytes);
+  backend.drain(0);
+  expect(half).toMatchObject({ bytes: 100, queuedBytes: 900, paused: true, resumes: 0 });
+});
+
+test("the first bytes are told once, and activity is dated by bytes that moved alone", () => {
+  const { client, backend, half, clock, owner } = setUp();
+  backend.room = 0;
+  clock.nowMs = 200;
+  client.data.received(bytes);
+  expect(half.activeAtMs).toBe(100);
+  clock.nowMs = 300;
+  backend.drain(1);
+  expect(half.activeAtMs).toBe(300);
+  clock.nowMs = 400;
+  backend.drain(0);
+  expect(half.activeAtMs).toBe(300);
+  backend.drain(Infinity);
+  expect(half.activeAtMs).toBe(400);
+  expect(owner.told).toEqual(["firstBytesMoved"]);
+});
+
+test("the forwarder was active when its livelier half was", () => {
+  const { client, backend, clock, forwarder } = setUp();
+  clock.nowMs = 200;
+  backend.data.received(bytes);
+  expect(forwarder.activeAtMs).toBe(200);
+  clock.nowMs = 300;
+  client.data.received(bytes);
+  expect(forwarder.activeAtMs).toBe(300);
+});
+
+describe("the end of a half", () => {
+  test("with nothing queued it ends with the FIN", () => {
+    const { client, half, owner, forwarder } = setUp();
+    client.data.finished();
+    expect(half.state).toBe("ended");
+    expect(owner.told).toEqual(["sourceFinished", "halfEnded"]);
+    expect(forwarder.halfClosed).toBe(true);
+  });
+
+  test("with bytes queued it ends when they are gone, and the source stays paused", () => {
+    const { client, backend, half, owner } = setUp();
+    backend.room = 10;
+    client.data.received(bytes);
+    client.data.finished();
+    expect(half.state).toBe("ending");
+    expect(owner.told).toEqual(["firstBytesMoved", "sourceFinished"]);
+    backend.drain(500);
+    expect(half.state).toBe("ending");
+    backend.drain(490);
+    expect(half).toMatchObject({ state: "ended", bytes: 1000, queuedBytes: 0 });
+    expect(owner.told).toEqual(["firstBytesMoved", "sourceFinished", "halfEnded"]);
+    expect(client.calls).toEqual(["pause"]);
+  });
+
+  test("a second FIN, and bytes after the first, are ignored", () => {
+    const { client, backend, half, owner } = setUp();
+    client.data.finished();
+    client.data.finished();
+    client.data.received(bytes);
+    expect(half.bytes).toBe(0);
+    expect(backend.taken).toEqual([]);
+    expect(owner.told).toEqual(["sourceFinished", "halfEnded"]);
+  });
+
+  test("both halves ended are no half-close any more", () => {
+    const { client, backend, forwarder } = setUp();
+    client.data.finished();
+    backend.data.finished();
+    expect(forwarder.halfClosed).toBe(false);
+  });
+
+  test("what was discarded is not written, whatever comes", () => {
+    const { client, backend, half, owner } = setUp();
+    backend.room = 10;
+    client.data.received(bytes);
+    half.discard();
+    expect(half).toMatchObject({ state: "ended", queuedBytes: 0 });
+    backend.drain(Infinity);
+    client.data.received(bytes);
+    client.data.finished();
+    expect(backend.bytes).toEqual(Buffer.from(bytes.subarray(0, 10)));
+    expect(owner.told).toEqual(["firstBytesMoved"]);
+  });
+});
+
+describe("a sink that refuses bytes", () => {
+  test("at the first write it is told, and nothing is queued", () => {
+    const { client, backend, half, owner } = setUp();
+    backend.room = "broken";
+    client.data.received(bytes);
+    expect(owner.told).toEqual(["sinkBroken"]);
+    expect(half).toMatchObject({ bytes: 0, queuedBytes: 0, paused: false, pauses: 0 });
+  });
+
+  test("when queued bytes are written it is told, once", () => {
+    const { client, backend, half, owner } = setUp();
+    backend.room = 10;
+    client.data.received(bytes);
+    backend.room = "broken";
+    backend.drain(0);
+    expect(owner.told).toEqual(["firstBytesMoved", "sinkBroken"]);
+    expect(half.bytes).toBe(10);
+  });
+
+  test("when bytes are queued, further ones wait and are not tried", () => {
+    const { client, backend, half, owner } = setUp();
+    backend.room = 10;
+    client.data.received(bytes.subarray(0, 500));
+    backend.room = "broken";
+    client.data.received(bytes.subarray(500));
+    expect(owner.told).toEqual(["firstBytesMoved"]);
+    expect(half.queuedBytes).toBe(990);
+  });
+});
+
+describe("a beginning with what arrived before", () => {
+  test("several chunks go out in order", () => {
+    const { client, backend, half } = setUp();
+    half.begin([bytes.subarray(0, 10), bytes.subarray(10, 20), bytes.subarray(20)], false);
+    expect(backend.bytes).toEqual(Buffer.from(bytes));
+    expect(half).toMatchObject({ bytes: 1000, pauses: 0, resumes: 0 });
+    expect(client.calls).toEqual([]);
+  });
+
+  test("a source that was paused for it is resumed when all of it is taken", () => {
+    const { client, half } = setUp();
+    half.begin([bytes], true);
+    expect(half).toMatchObject({ paused: false, pauses: 1, resumes: 1 });
+    expect(client.calls).toEqual(["resume"]);
+  });
+
+  test("a source that was paused for it stays so, without a second pause, until the rest is taken", () => {
+    const { client, backend, half } = setUp();
+    backend.room = 300;
+    half.begin([bytes.subarray(0, 500), bytes.subarray(500)], true);
+    expect(half).toMatchObject({ queuedBytes: 700, paused: true, pauses: 1, resumes: 0 });
+    expect(client.calls).toEqual([]);
+    backend.drain(Infinity);
+    expect(half).toMatchObject({ queuedBytes: 0, paused: false, pauses: 1, resumes: 1 });
+    expect(client.calls).toEqual(["resume"]);
+    expect(backend.bytes).toEqual(Buffer.from(bytes));
+  });
+
+  test("a source that was not paused is paused when not all of it is taken", () => {
+    const { client, backend, half } = setUp();
+    backend.room = 300;
+    half.begin([bytes], false);
+    expect(half).toMatchObject({ queuedBytes: 700, paused: true, pauses: 1 });
+    expect(client.calls).toEqual(["pause"]);
+  });
+});
+
+test("a half that is told of a new socket has found a mistake", () => {
+  const { client } = setUp();
+  expect(() => client.data.opened(client.socket)).toThrow("a half got a socket that was not open yet");
+});
+
+test("a closed socket and a handler that threw are told to the owner", () => {
+  const { client, owner } = setUp();
+  client.data.closed(undefined);
+  client.data.closed(new Error("ECONNRESET"));
+  client.data.failed(new Error("ours"));
+  expect(owner.told).toEqual(["sourceClosed", "sourceClosed: ECONNRESET", "handlerFailed: ours"]);
+});
