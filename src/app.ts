@@ -1,0 +1,328 @@
+/** The composition root: from a configuration to components in their order of start. The only file that news everything. */
+import { answer, type AdminPort } from "./admin/admin-server.ts";
+import { serveHttp, type HttpServer } from "./admin/http-server.ts";
+import { backendStatus, listenerStatus, type ProgramState, type Status } from "./admin/status.ts";
+import { Backend } from "./backend/backend.ts";
+import { Dialer } from "./backend/dial.ts";
+import { Endpoint } from "./backend/endpoint.ts";
+import { resolve } from "./backend/resolve.ts";
+import type { Config } from "./config/schema.ts";
+import { formatAddress, type Address } from "./core/address.ts";
+import { assert, unreachable } from "./core/assert.ts";
+import type { Clock } from "./core/clock.ts";
+import { SluiceError } from "./core/error.ts";
+import { TimerWheel } from "./core/timer-wheel.ts";
+import type { Component, StopReason } from "./lifecycle/component.ts";
+import { Controller } from "./lifecycle/controller.ts";
+import type { LifecycleEvent } from "./lifecycle/event.ts";
+import type { Outcome } from "./lifecycle/outcome.ts";
+import { Admission, type Overflow } from "./listener/admission.ts";
+import { drain } from "./listener/drain.ts";
+import type { Listener } from "./listener/listener.ts";
+import { Service } from "./listener/service.ts";
+import type { End } from "./session/end.ts";
+import { SessionRegistry } from "./session/registry.ts";
+import { Session } from "./session/session.ts";
+import { ActiveConnections } from "./stats/active-connections.ts";
+import { libc, libcMissing } from "./sys/libc.ts";
+import type { Log } from "./telemetry/log.ts";
+
+/** What the program is given from outside. */
+export interface Surroundings {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly version: string;
+  /** The most descriptors this process may have. */
+  readonly fdLimit: number;
+  /** Called once, when everything listens and is ready. */
+  started(app: App): void;
+}
+
+/** How the program's life went. */
+export interface AppOutcome {
+  readonly outcome: Outcome;
+  /** Connections that were cut when the drain deadline passed. */
+  readonly cut: number;
+}
+
+/** How long the admin server may take to stop; it has nothing to lose. */
+const adminStopTimeoutMs = 1_000;
+
+/** The program: runs once, from its configuration to its end. */
+export class App implements AdminPort {
+  readonly active = new ActiveConnections();
+  readonly registry = new SessionRegistry();
+  readonly dialer = new Dialer();
+  readonly wheel: TimerWheel;
+
+  readonly #config: Config;
+  readonly #surroundings: Surroundings;
+  readonly #controller: Controller;
+  readonly #beganMs: number;
+  readonly #overflow: Overflow;
+  #state: ProgramState = "starting";
+  #services: readonly Service[] = [];
+  #admin: HttpServer | undefined = undefined;
+  #cut = 0;
+
+  constructor(config: Config, surroundings: Surroundings) {
+    this.#config = config;
+    this.#surroundings = surroundings;
+    this.#beganMs = surroundings.clock.nowMs();
+    this.wheel = new TimerWheel(surroundings.clock, (error, node) => {
+      assert(node instanceof Session, "a timer that is no session's failed");
+      node.handlerFailed(error instanceof Error ? error : new Error(String(error)));
+    });
+    // Without the C library the accept queue can't be held while we are full.
+    this.#overflow = libc === undefined ? "reject" : config.limits.overflow;
+    this.#controller = new Controller(this.#components(), {
+      clock: surroundings.clock,
+      observe: (event) => this.#observed(event),
+    });
+  }
+
+  /** The components in their order of start; they are stopped in the opposite one. */
+  #components(): Component[] {
+    const { admin } = this.#config;
+    const components: Component[] = [];
+    if (admin !== undefined) components.push(this.#adminServer(admin));
+    components.push(this.#backends(), this.#listeners(), this.#readiness());
+    return components;
+  }
+
+  /** Starts, works until asked to stop or a component dies, drains, stops. Never rejects. */
+  async run(): Promise<AppOutcome> {
+    const { log } = this.#surroundings;
+    if (libcMissing !== undefined) log.warn({ why: libcMissing }, "without the C library: less can be done");
+    void this.#controller.start();
+    const outcome = await this.#controller.wait();
+    return { outcome, cut: this.#cut };
+  }
+
+  /** Asks for a graceful shutdown; the first reason is kept. Only after `run` was called. */
+  requestStop(reason: StopReason): void {
+    this.#controller.requestStop(reason);
+  }
+
+  /** Resets every connection, at once. What is left to do is to exit. */
+  force(): void {
+    this.registry.endAll("forced");
+  }
+
+  // What the admin server asks.
+
+  get ready(): boolean {
+    return this.#state === "ready" && this.#controller.state !== "stopping";
+  }
+
+  requestShutdown(): void {
+    this.requestStop({ kind: "request", by: "admin server" });
+  }
+
+  status(): Status {
+    const { clock, version, fdLimit } = this.#surroundings;
+    const ended: Partial<Record<End, number>> = {};
+    for (const service of this.#services) {
+      for (const [end, count] of service.ended) ended[end] = (ended[end] ?? 0) + count;
+    }
+    return {
+      version,
+      bun: Bun.version,
+      pid: process.pid,
+      uptime_ms: Math.round(clock.nowMs() - this.#beganMs),
+      state: this.#controller.state === "stopping" ? "draining" : this.#state,
+      connections_active: this.active.count,
+      limits: { connections: this.#config.limits.connections, overflow: this.#overflow, fds: fdLimit },
+      listeners: this.#services.map((service) =>
+        listenerStatus(service.listener, service.backend.name, service.bytes()),
+      ),
+      backends: [...new Set(this.#services.map((service) => service.backend))].map(backendStatus),
+      ended,
+    };
+  }
+
+  get listeners(): readonly Listener[] {
+    return this.#services.map((service) => service.listener);
+  }
+
+  /** Where the admin server listens; `undefined` when there is none. */
+  get adminAddress(): string | undefined {
+    return this.#admin?.address;
+  }
+
+  // The components.
+
+  #adminServer(admin: NonNullable<Config["admin"]>): Component {
+    return {
+      name: "admin",
+      start: () => {
+        this.#admin = serveHttp("admin server", tcp(admin.listen), (request) => answer(request, this, admin.token));
+        this.#surroundings.log.info({ listener: "admin", address: this.#admin.address }, "listening");
+      },
+      stop: () => this.#admin!.stop(),
+      stopTimeoutMs: adminStopTimeoutMs,
+    };
+  }
+
+  /** Knows where the endpoints are, before anything listens. */
+  #backends(): Component {
+    return {
+      name: "backends",
+      start: async () => {
+        const backends = new Map<string, Backend>();
+        for (const { name, endpoints, retries } of this.#config.backends) {
+          const known = endpoints.map(({ address }) => this.#endpoint(name, tcp(address)));
+          backends.set(name, new Backend(name, await Promise.all(known), retries));
+        }
+        this.#services = this.#makeServices(backends);
+      },
+      stop: () => {},
+    };
+  }
+
+  async #endpoint(backend: string, address: Address & { kind: "tcp" }): Promise<Endpoint> {
+    const resolved = await resolve(address, this.#surroundings.clock);
+    if (resolved.ok) return new Endpoint(address, resolved.address);
+    const message = `cannot resolve endpoint "${formatAddress(address)}" of backend "${backend}": ${resolved.why}`;
+    throw new SluiceError("resolve_failed", message, { source: "config" });
+  }
+
+  #makeServices(backends: ReadonlyMap<string, Backend>): Service[] {
+    const { clock, log } = this.#surroundings;
+    const { limits, tcp: socket, listeners } = this.#config;
+    const environment = {
+      clock,
+      wheel: this.wheel,
+      dialer: this.dialer,
+      registry: this.registry,
+      admission: new Admission(this.active, limits.connections, this.#overflow),
+      access: log.recordsAccess ? log.access : undefined,
+      internalError: (error: Error, session: Session | undefined) =>
+        log.error({ id: session?.id ?? null, error }, "internal error: a connection was reset"),
+    };
+    return listeners.map(({ name, listen, backend, timeouts }) => {
+      const { host, port } = tcp(listen);
+      const settings = {
+        listener: { name, host: host === "" ? "0.0.0.0" : host, port },
+        timeouts,
+        keepaliveMs: socket.keepaliveMs,
+        noDelay: socket.noDelay,
+      };
+      return new Service(settings, backends.get(backend)!, environment);
+    });
+  }
+
+  /** Accepts connections; its stop is the drain. */
+  #listeners(): Component {
+    const { clock, log } = this.#surroundings;
+    return {
+      name: "listeners",
+      start: async () => {
+        try {
+          for (const { listener } of this.#services) {
+            listener.open();
+            log.info({ listener: listener.name, address: listener.address }, "listening");
+          }
+        } catch (error) {
+          this.force();
+          await Promise.all(this.listeners.map((listener) => listener.close(AbortSignal.abort())));
+          throw error;
+        }
+      },
+      stop: async () => {
+        const { drainMs, idleMs } = this.#config.shutdown;
+        const settings = { deadlineMs: drainMs, idleMs };
+        const { cut } = await drain(settings, this.listeners, this.registry, this.active, clock, {
+          left: (connections, remainingMs) =>
+            log.info(
+              { connections, remaining_ms: remainingMs === undefined ? null : Math.round(remainingMs) },
+              "draining",
+            ),
+          cut: ({ id, client, context, endpoint }) =>
+            log.warn(
+              {
+                id,
+                listener: context.listener,
+                client,
+                backend: context.backend.name,
+                endpoint: endpoint?.name ?? null,
+              },
+              "cut: the drain deadline has passed",
+            ),
+        });
+        this.#cut = cut;
+      },
+    };
+  }
+
+  /** The last to start and the first to stop: who asks is told to send nothing more, and has `shutdown.delay` to act. */
+  #readiness(): Component {
+    const { clock, log } = this.#surroundings;
+    return {
+      name: "readiness",
+      start: () => {
+        this.#state = "ready";
+      },
+      stop: () => {
+        this.#state = "draining";
+        const { delayMs } = this.#config.shutdown;
+        if (delayMs === 0) return;
+        log.info({ delay_ms: delayMs }, "not ready any more; still accepting");
+        return new Promise((settle) => void clock.setTimer(() => settle(), delayMs, "holds_process"));
+      },
+    };
+  }
+
+  #observed(event: LifecycleEvent): void {
+    const { log } = this.#surroundings;
+    switch (event.kind) {
+      case "running":
+        log.info({ duration_ms: Math.round(event.durationMs) }, "ready");
+        return this.#surroundings.started(this);
+      case "stop_requested":
+        if (event.reason.kind === "start_failed") return;
+        return log.info({ reason: describeReason(event.reason), connections: this.active.count }, "shutting down");
+      case "failed":
+        // What stands in the way of a start is said by whoever started us.
+        if (event.failure.phase === "start") return;
+        return log.error({ component: event.name, phase: event.failure.phase, error: event.failure.error }, "failed");
+      case "abandoned":
+        return log.warn({ component: event.name, phase: event.phase, timeout_ms: event.timeoutMs }, "abandoned");
+      case "starting":
+      case "stopping":
+        return log.debug({ component: event.name }, event.kind);
+      case "started":
+      case "ready":
+      case "stopped":
+        return log.debug({ component: event.name, duration_ms: Math.round(event.durationMs) }, event.kind);
+      case "not_ready_yet":
+        return log.debug({ component: event.name, attempt: event.attempt, error: event.error }, "not ready yet");
+      case "ended":
+        return log.warn({ component: event.name, error: event.error }, "ended by itself");
+      case "finished":
+        return log.debug({ duration_ms: Math.round(event.durationMs) }, "finished");
+      default:
+        return unreachable(event);
+    }
+  }
+}
+
+/** Why the program stops, in a few words. */
+export function describeReason(reason: StopReason): string {
+  switch (reason.kind) {
+    case "signal":
+      return reason.signal;
+    case "request":
+      return `asked by the ${reason.by}`;
+    case "component":
+      return `${reason.name} ${reason.error === undefined ? "has ended" : "has failed"}`;
+    case "start_failed":
+      return `${reason.name} could not be started`;
+  }
+}
+
+/** Unix sockets are refused when the configuration is read. */
+function tcp(address: Address): Address & { kind: "tcp" } {
+  assert(address.kind === "tcp", "a unix address got past the configuration");
+  return address;
+}

@@ -1,0 +1,31 @@
+/** `sluice run`: the proxy, as its configuration file says. */
+import { loadConfig } from "../config/load.ts";
+import { configFile, reportProblems, reportWarnings, systemFacts } from "./configuration.ts";
+import { parseOptions, type Command } from "./command.ts";
+import { serve } from "./serve.ts";
+import { exitCodes } from "./surroundings.ts";
+
+/** See its help. */
+export const run: Command = {
+  name: "run",
+  summary: "run the proxy (the default command)",
+  usage: "sluice [run] [--config FILE]",
+  help: `Runs the proxy until SIGTERM or SIGINT, then drains: readiness turns false, accepting goes on for
+shutdown.delay, open connections may take up to shutdown.drain. A second signal ends it at once.
+
+  --config FILE   the configuration (default: $SLUICE_CONFIG, else config.toml)
+
+Exit codes: 0 drained, 1 could not start or died, 2 wrong usage or configuration, 3 connections were
+cut at the drain deadline, 130/143 ended by a second SIGINT/SIGTERM.`,
+  async execute(args, surroundings) {
+    const { values } = parseOptions(args, { config: { type: "string" } }, 0);
+    const signals = surroundings.signals();
+    const loaded = await loadConfig(configFile(values.config, surroundings), surroundings.env, systemFacts());
+    if (!loaded.ok) {
+      reportProblems(loaded.problems, surroundings);
+      return exitCodes.usage;
+    }
+    reportWarnings(loaded.warnings, surroundings);
+    return serve(loaded.config, signals, surroundings);
+  },
+};

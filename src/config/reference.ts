@@ -1,0 +1,70 @@
+/** docs/configuration.md, generated from the declaration. */
+import { isRequired, type Key, type Members } from "./declaration.ts";
+import { variablePart } from "./environment.ts";
+import { AFTER, BEFORE } from "./reference-text.ts";
+import { declaration } from "./schema.ts";
+import { tomlText } from "./toml-text.ts";
+
+/** The whole page, Markdown. `bun src/config/write-reference.ts` writes it; a test compares. */
+export function configurationReference(): string {
+  return `${[BEFORE, ...sections(declaration, "", "SLUICE", "##"), AFTER].map((part) => part.trim()).join("\n\n")}\n`;
+}
+
+function sections(members: Members, parent: string, variable: string, level: string): string[] {
+  const parts: string[] = [];
+  for (const [name, member] of Object.entries(members)) {
+    if (member.sort === "key") {
+      if (member.element !== undefined) parts.push(...elementSection(parent, name, member.element, level));
+      continue;
+    }
+    const path = parent === "" ? name : `${parent}.${name}`;
+    const entry = member.sort === "tables" ? "_<NAME>" : "";
+    const inner = `${variable}_${variablePart(name)}${entry}`;
+    parts.push(`${level} ${member.sort === "tables" ? `\`[[${path}]]\`` : `\`[${path}]\``}`);
+    parts.push(member.planned ? `${member.doc} **Not supported yet.**` : member.doc);
+    // A listener's timeouts are the keys of [timeouts], without defaults of their own.
+    if (member.sort === "overrides") parts.push(`The keys of \`[${name}]\`; variables begin with \`${inner}_\`.`);
+    else
+      parts.push(
+        keyTable(
+          member.members,
+          member.planned !== undefined || name === "route" ? undefined : inner,
+          member.planned !== undefined,
+        ),
+      );
+    if (member.sort !== "overrides") parts.push(...sections(member.members, path, inner, "###"));
+  }
+  return parts;
+}
+
+function elementSection(parent: string, name: string, members: Members, level: string): string[] {
+  const title = `${level} An element of \`${parent}.${name}\``;
+  return [title, "An address in quotes, or a table with these keys.", keyTable(members, undefined, false)];
+}
+
+function keyTable(members: Members, variable: string | undefined, plannedTable: boolean): string {
+  const rows = Object.entries(members).flatMap(([name, member]) => {
+    if (member.sort !== "key") return [];
+    const later = member.planned !== undefined && !plannedTable ? " **Not supported yet.**" : "";
+    const inVariables = variable === undefined || name === "name" ? [] : [`\`${variable}_${variablePart(name)}\``];
+    const row = [`\`${name}\``, member.kind.says, defaultText(member), `${member.doc}${later}`];
+    return [variable === undefined ? row : [...row, inVariables[0] ?? ""]];
+  });
+  return markdownTable([
+    ["key", "value", "default", "meaning", ...(variable === undefined ? [] : ["variable"])],
+    ...rows,
+  ]);
+}
+
+function defaultText(member: Key): string {
+  return isRequired(member) ? "required" : `\`${tomlText(member.fallback ?? "")}\``;
+}
+
+/** Columns are padded as `bun fmt` pads them, so that the page stays as it was generated. */
+function markdownTable(rows: string[][]): string {
+  const cells = rows.map((row) => row.map((cell) => cell.replaceAll("|", "\\|")));
+  const widths = (cells[0] ?? []).map((_, column) => Math.max(3, ...cells.map((row) => row[column]?.length ?? 0)));
+  const line = (row: string[]) => `| ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
+  const [head = [], ...body] = cells;
+  return [line(head), line(widths.map((width) => "-".repeat(width))), ...body.map(line)].join("\n");
+}

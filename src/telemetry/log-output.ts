@@ -1,0 +1,109 @@
+/**
+ * Where log lines go: a descriptor, written to in blocks and never waited for.
+ *
+ * The forwarding thread only appends to a list. Blocks are written one at a time by Bun's file threads, so a reader that
+ * stalls (a blocked pipe) holds up nothing; beyond a bound its lines are dropped and counted, and it is told how many.
+ */
+import { write } from "node:fs";
+
+/** Lines are held back for this long, so that many go out in one system call. */
+const holdBackMs = 100;
+/** Unless this much has come together. */
+const blockBytes = 64 * 1024;
+/** A pipe that is full and refuses (EAGAIN) is tried again after this, then twice as long each time up to `holdBackMs`. */
+const fullPauseMs = 1;
+/** What may wait for a stalled reader, in characters; then lines are dropped until it reads on. */
+const waitingMax = 8 * 1024 * 1024;
+
+/** One for each descriptor that is written to. */
+export class LogOutput {
+  /** Lines that were dropped since start because nobody read. */
+  dropped = 0;
+
+  readonly #fd: number;
+  readonly #render: (line: string) => string;
+  #waiting: string[] = [];
+  #waitingChars = 0;
+  #droppedUnreported = 0;
+  #timer: Timer | undefined = undefined;
+  #writing: Promise<void> | undefined = undefined;
+  #broken = false;
+
+  /** `render` makes what is written of a line of JSON; it is called when a block is written. */
+  constructor(fd: number, render: (line: string) => string) {
+    this.#fd = fd;
+    this.#render = render;
+  }
+
+  /** Takes one line, its line end included. Never blocks and never throws: the form that pino wants. */
+  write(line: string): void {
+    if (this.#broken) return;
+    if (this.#waitingChars >= waitingMax) {
+      this.dropped++;
+      this.#droppedUnreported++;
+      return;
+    }
+    this.#waiting.push(line);
+    this.#waitingChars += line.length;
+    this.#schedule();
+  }
+
+  /** Resolves when everything taken so far is with the kernel, or can't be written any more. */
+  async flush(): Promise<void> {
+    while (this.#waiting.length > 0 || this.#writing !== undefined) {
+      this.#writeBlock();
+      await this.#writing;
+    }
+  }
+
+  /** What waits is written soon, or at once when there is enough of it. */
+  #schedule(): void {
+    if (this.#waitingChars >= blockBytes) this.#writeBlock();
+    else if (this.#waiting.length > 0) this.#timer ??= setTimeout(() => this.#writeBlock(), holdBackMs).unref();
+  }
+
+  #writeBlock(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#writing !== undefined || this.#waiting.length === 0) return;
+    let block = "";
+    for (const line of this.#waiting) block += this.#render(line);
+    if (this.#droppedUnreported > 0) block += this.#render(droppedLine(this.#droppedUnreported));
+    this.#waiting = [];
+    this.#waitingChars = 0;
+    this.#droppedUnreported = 0;
+    this.#writing = this.#writeAll(Buffer.from(block)).finally(() => {
+      this.#writing = undefined;
+      this.#schedule();
+    });
+  }
+
+  async #writeAll(block: Buffer): Promise<void> {
+    let pauseMs = fullPauseMs;
+    for (let offset = 0; offset < block.length && !this.#broken;) {
+      const written = await this.#writeSome(block, offset, pauseMs);
+      pauseMs = written > 0 ? fullPauseMs : Math.min(pauseMs * 2, holdBackMs);
+      offset += written;
+    }
+  }
+
+  /**
+   * Resolves with how many bytes were taken; 0 after `pauseMs` when there was no room, in the pipe or on the disk. Nobody
+   * is left to tell about an output that is gone: the proxy goes on without a log.
+   */
+  #writeSome(block: Buffer, offset: number, pauseMs: number): Promise<number> {
+    return new Promise((settle) => {
+      write(this.#fd, block, offset, block.length - offset, null, (error, written) => {
+        const code = (error as NodeJS.ErrnoException | null)?.code;
+        if (code === "EPIPE" || code === "EBADF") this.#broken = true;
+        if (error === null) settle(written);
+        else setTimeout(() => settle(0), pauseMs);
+      });
+    });
+  }
+}
+
+function droppedLine(count: number): string {
+  const time = new Date().toISOString();
+  return `${JSON.stringify({ level: "warn", time, lines: count, msg: "log lines dropped: nobody reads the log" })}\n`;
+}
