@@ -27,9 +27,4 @@ export class Forwarder {
   get activeAtMs(): number {
     return Math.max(this.toBackend.activeAtMs, this.toClient.activeAtMs);
   }
-
-  /** Derived, never stored: exactly one half has ended. */
-  get halfClosed(): boolean {
-    return (this.toBackend.state === "ended") !== (this.toClient.state === "ended");
-  }
 }

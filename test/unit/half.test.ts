@@ -123,7 +123,7 @@ describe("the end of a half", () => {
     client.data.finished();
     expect(half.state).toBe("ended");
     expect(owner.told).toEqual(["sourceFinished", "halfEnded"]);
-    expect(forwarder.halfClosed).toBe(true);
+    expect([forwarder.toBackend.state, forwarder.toClient.state]).toEqual(["ended", "open"]);
   });
 
   test("with bytes queued it ends when they are gone, and the source stays paused", () => {
@@ -151,11 +151,12 @@ describe("the end of a half", () => {
     expect(owner.told).toEqual(["sourceFinished", "halfEnded"]);
   });
 
-  test("both halves ended are no half-close any more", () => {
-    const { client, backend, forwarder } = setUp();
+  test("the other half ends on its own, and both are told", () => {
+    const { client, backend, owner, forwarder } = setUp();
     client.data.finished();
     backend.data.finished();
-    expect(forwarder.halfClosed).toBe(false);
+    expect([forwarder.toBackend.state, forwarder.toClient.state]).toEqual(["ended", "ended"]);
+    expect(owner.told).toEqual(["sourceFinished", "halfEnded", "sourceFinished", "halfEnded"]);
   });
 
   test("what was discarded is not written, whatever comes", () => {
