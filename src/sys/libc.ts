@@ -32,6 +32,11 @@ export interface Libc {
   acceptQueueLength(fd: number): number;
   /** Makes a listening socket ignore new SYN segments, while handshakes that have begun complete. */
   refuseNewHandshakes(fd: number): number;
+  /**
+   * Address and port of the peer of an IPv4 socket, `"127.0.0.1:50412"`; `undefined` for another family and for a socket
+   * that is not connected any more.
+   */
+  peerOf(fd: number): string | undefined;
   /** Bytes that were written to a TCP socket and that its peer has not acknowledged yet. */
   unacknowledgedBytes(fd: number): number;
 }
@@ -69,6 +74,7 @@ const signatures = {
   listen: { args: ["i32", "i32"], returns: "i32" },
   setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+  getpeername: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   inet_pton: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
 } as const;
@@ -161,6 +167,13 @@ function load(): { libc: Libc; missing: undefined } | { libc: undefined; missing
       },
       refuseNewHandshakes: (fd) =>
         result(symbols.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, synFilterProgram, synFilterProgram.byteLength)),
+      peerOf(fd) {
+        scratchLength[0] = scratch.byteLength;
+        if (symbols.getpeername(fd, scratch, scratchLength) < 0 || scratch[0] !== AF_INET) return undefined;
+        // sockaddr_in: u16 family (as the machine counts, little-endian), u16 port (big-endian), 4 bytes of address.
+        const port = (scratch[2]! << 8) | scratch[3]!;
+        return `${scratch[4]!}.${scratch[5]!}.${scratch[6]!}.${scratch[7]!}:${port}`;
+      },
       unacknowledgedBytes(fd) {
         const failed = result(symbols.ioctl(fd, SIOCOUTQ, scratch));
         return failed < 0 ? failed : scratchWords[0]!;

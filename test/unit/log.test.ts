@@ -4,6 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openLog, type Log, type LogSettings } from "../../src/telemetry/log.ts";
+import { until } from "../support/until.ts";
 
 const plain: LogSettings = { level: "info", format: "json", access: true };
 
@@ -49,6 +50,34 @@ test("an access record is a line of level info with the message connection", asy
   expect(await file.lines()).toEqual([
     { level: "info", time: expect.any(String), id: 7, end: "client_finished", msg: "connection" },
   ]);
+});
+
+test("an access record is written as any other line would be: same fields, same order, same text", async () => {
+  using file = new FileLog();
+  const record = {
+    id: 7,
+    client: "[::1]:5",
+    endpoint: null,
+    duration_ms: 0.25,
+    listener: 'ü "quoted" \\ \n \u2028',
+    end: "lifetime",
+  };
+  file.log.access(record);
+  file.log.info(record, "connection");
+  const [access, other] = (await file.text()).trimEnd().split("\n");
+  const withoutTime = (line: string): string => line.replace(/"time":"[^"]*"/, '"time":""');
+  expect(withoutTime(access!)).toBe(withoutTime(other!));
+  expect(access).toMatch(/"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"/);
+});
+
+test("a time that an access record repeats is the present one", async () => {
+  using file = new FileLog();
+  file.log.access({ id: 1 });
+  const before = Date.now();
+  await until(() => Date.now() > before, "the next millisecond");
+  file.log.access({ id: 2 });
+  const [, second] = await file.lines();
+  expect(Date.parse(second!["time"] as string)).toBeGreaterThan(before);
 });
 
 test("what comes from outside stays within its line", async () => {
