@@ -2,12 +2,18 @@
  * One direction of a forwarder: takes what arrives at one socket and writes it to the other. The hot path.
  *
  * A half is `open` until its source has finished; `ending` while bytes that arrived before are still queued; `ended`
- * when nothing is left to do. Bytes are written through at once; only what `write` did not take is kept, and then the
- * source is paused until all of it is gone. So a half holds at most the chunk that did not fit (512 KiB: what Bun reads
- * at once), but for one case: a reset of a paused source pushes what its receive buffer held (Bun 1.4.5).
+ * when nothing is left to do. A small chunk is written at the end of the turn it came in, a larger one at once; only what
+ * `write` did not take is kept, and then the source is paused until all of it is gone. So a half holds at most the chunk
+ * that did not fit (512 KiB: what Bun reads at once) and a small one before it, but for one case: a reset of a paused
+ * source pushes what its receive buffer held (Bun 1.4.5).
  */
 import { assert } from "../core/assert.ts";
+import { libc } from "../sys/libc.ts";
 import type { ProxySocket, Receiver } from "./receiver.ts";
+import { postpone, type Postponed } from "./turn.ts";
+
+/** A larger chunk is written where it arrives: its bytes are in the cache, and what its write costs is not the wake-up. */
+const postponedBytesMax = 4096;
 
 /** How far a half is; see above. */
 export type HalfState = "open" | "ending" | "ended";
@@ -34,7 +40,7 @@ export interface CoarseClock {
 }
 
 /** Reads from `source`, writes to `sink`. */
-export class Half implements Receiver {
+export class Half implements Receiver, Postponed {
   state: HalfState = "open";
   /** Bytes that the sink's kernel has taken. */
   bytes = 0;
@@ -54,6 +60,8 @@ export class Half implements Receiver {
   readonly #clock: CoarseClock;
   /** Chunks not yet taken, oldest first; made at the first one, empty when `queuedBytes` is 0. */
   #queue: Uint8Array[] | null = null;
+  /** A small chunk to be written at the end of the turn. Never there while bytes are queued, nor when the half has ended. */
+  #postponed: Uint8Array | null = null;
   /** Bytes of `queue[0]` that the sink has taken. */
   #taken = 0;
 
@@ -83,12 +91,52 @@ export class Half implements Receiver {
       this.queuedBytes += chunk.byteLength;
       return;
     }
-    const taken = this.sink.write(chunk);
+    if (this.#postponed !== null) {
+      this.#writePostponed(false);
+      return this.received(chunk);
+    }
+    if (chunk.byteLength > postponedBytesMax) return this.#write(chunk, 0);
+    this.#postponed = chunk;
+    postpone(this);
+  }
+
+  /** Bytes that wait for the end of the turn. */
+  get postponedBytes(): number {
+    return this.#postponed === null ? 0 : this.#postponed.byteLength;
+  }
+
+  /**
+   * Only what comes first from the backend is looked at: a whole answer and the end is what short sessions consist of, and
+   * for the others a look costs more than it finds.
+   */
+  get finFd(): number {
+    return this.bytes === 0 && this.#postponed !== null && this.opposite.bytes !== 0 ? this.source.fd : -1;
+  }
+
+  endOfTurn(finFollows: boolean): void {
+    this.#writePostponed(finFollows);
+  }
+
+  #writePostponed(finFollows: boolean): void {
+    const chunk = this.#postponed;
+    if (chunk === null) return;
+    this.#postponed = null;
+    // What went wrong, or did not fit, is met again by Bun's own write, which then tells when there is room.
+    const taken = finFollows ? Math.max(0, libc!.sendMore(this.sink.fd, chunk)) : 0;
+    if (taken === chunk.byteLength) this.#moved(taken);
+    else this.#write(chunk, taken);
+  }
+
+  /** Writes a chunk, of which the sink has taken the first `before` bytes already, and keeps what is left. */
+  #write(chunk: Uint8Array, before: number): void {
+    const written = before === 0 ? this.sink.write(chunk) : this.sink.write(chunk, before, chunk.byteLength - before);
+    const taken = written < 0 ? written : before + written;
     if (taken === chunk.byteLength) this.#moved(taken);
     else this.#keep(chunk, taken);
   }
 
   finished(): void {
+    this.#writePostponed(false);
     if (this.state !== "open") return;
     this.#owner.sourceFinished(this);
     this.endWhenEmpty();
@@ -100,6 +148,7 @@ export class Half implements Receiver {
   }
 
   closed(error: Error | undefined): void {
+    this.#writePostponed(false);
     this.#owner.sourceClosed(this, error);
   }
 
@@ -125,6 +174,7 @@ export class Half implements Receiver {
   /** Gives up this direction: what is queued, and what may still arrive, is dropped. */
   discard(): void {
     this.state = "ended";
+    this.#postponed = null;
     this.#queue = null;
     this.queuedBytes = 0;
     this.#taken = 0;

@@ -139,7 +139,9 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, HalfO
   /** Bytes that arrived and are kept in our own memory, until a peer takes them. */
   get heldBytes(): number {
     if (this.opening !== undefined) return this.opening.bytes;
-    return (this.#forwarder?.toBackend.queuedBytes ?? 0) + (this.#forwarder?.toClient.queuedBytes ?? 0);
+    if (this.#forwarder === undefined) return 0;
+    const { toBackend, toClient } = this.#forwarder;
+    return toBackend.queuedBytes + toBackend.postponedBytes + toClient.queuedBytes + toClient.postponedBytes;
   }
 
   /** A listener without routes never waits for a byte. */
@@ -198,6 +200,9 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, HalfO
       case "endRequested":
         if (state.phase === "closed") return;
         if (state.phase === "dialing") this.#attempts!.giveUp();
+        // What is still to be written would only meet sockets that are closed.
+        this.#forwarder?.toBackend.discard();
+        this.#forwarder?.toClient.discard();
         this.#state = { phase: "closing", handover: undefined };
         return this.#closeSockets("reset");
       case "socketsClosed":

@@ -37,6 +37,16 @@ export interface Libc {
    * that is not connected any more.
    */
   peerOf(fd: number): string | undefined;
+  /**
+   * Looks at the first `count` (256 at most) of these descriptors of TCP sockets, and puts 1 in the place of each whose
+   * peer has sent FIN and is not known to have reset, 0 in that of the others.
+   */
+  finsArrived(fds: Int32Array, count: number): void;
+  /**
+   * Writes to a socket, never waiting; returns how many bytes were taken. What is taken may be held back for up to 200 ms
+   * to share a segment with what comes next (`MSG_MORE`): only for when something is known to come.
+   */
+  sendMore(fd: number, bytes: Uint8Array): number;
   /** Bytes that were written to a TCP socket and that its peer has not acknowledged yet. */
   unacknowledgedBytes(fd: number): number;
 }
@@ -64,6 +74,12 @@ const SOCK_CLOEXEC = 0o2000000;
 const F_DUPFD_CLOEXEC = 1030;
 const SIOCOUTQ = 0x5411;
 const EINPROGRESS = 115;
+const POLLERR = 0x8;
+const POLLHUP = 0x10;
+const POLLRDHUP = 0x2000;
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_MORE = 0x8000;
 
 const signatures = {
   __errno_location: { args: [], returns: "ptr" },
@@ -72,6 +88,8 @@ const signatures = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
   connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
   listen: { args: ["i32", "i32"], returns: "i32" },
+  poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
+  send: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
   setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
   getpeername: { args: ["i32", "ptr", "ptr"], returns: "i32" },
@@ -85,6 +103,8 @@ const signatures = {
  */
 const scratch = new Uint8Array(new ArrayBuffer(512));
 const scratchWords = new Int32Array(scratch.buffer);
+/** `struct pollfd`: i32 descriptor, i16 events wanted, i16 events found. */
+const pollWords = new Int32Array(new ArrayBuffer(256 * 8));
 const scratchLength = new Uint32Array(new ArrayBuffer(8));
 
 /**
@@ -174,6 +194,19 @@ function load(): { libc: Libc; missing: undefined } | { libc: undefined; missing
         const port = (scratch[2]! << 8) | scratch[3]!;
         return `${scratch[4]!}.${scratch[5]!}.${scratch[6]!}.${scratch[7]!}:${port}`;
       },
+      finsArrived(fds, count) {
+        for (let index = 0; index < count; index++) {
+          pollWords[2 * index] = fds[index]!;
+          pollWords[2 * index + 1] = POLLRDHUP;
+        }
+        const failed = symbols.poll(pollWords, count, 0) < 0;
+        for (let index = 0; index < count; index++) {
+          const found = failed ? 0 : pollWords[2 * index + 1]! >>> 16;
+          fds[index] = (found & (POLLRDHUP | POLLERR | POLLHUP)) === POLLRDHUP ? 1 : 0;
+        }
+      },
+      sendMore: (fd, bytes) =>
+        result(symbols.send(fd, bytes, bytes.byteLength, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE)),
       unacknowledgedBytes(fd) {
         const failed = result(symbols.ioctl(fd, SIOCOUTQ, scratch));
         return failed < 0 ? failed : scratchWords[0]!;

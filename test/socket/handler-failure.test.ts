@@ -124,8 +124,8 @@ const failurePoints: readonly FailurePoint[] = [
     provoke: async (client, peer) => {
       await client.send("warm");
       await peer.receivedBytes(4);
-      // One turn of the event loop brings the proxy both, the bytes first.
-      void client.send("into the reset");
+      // One turn of the event loop brings the proxy both, the bytes first, and too many to be written at its end.
+      void client.send(payload(1, 5000));
       peer.reset();
     },
     survivors: "client",

@@ -11,6 +11,8 @@ import { settled, until } from "../support/until.ts";
 
 /** The most that Bun reads at once (1.4.5): one chunk. */
 const chunkBytesMax = 524_288;
+/** Written in the turn it comes in, not at its end: it meets the reset that comes behind it in that turn. */
+const writtenAtOnce = payload(9, 5000).bytes();
 /** More than all buffers between two peers hold. */
 const tooMuchBytes = 50_000_000;
 
@@ -254,12 +256,29 @@ test("a backend that answers and resets into an upload: the write is refused, th
   await peer.receivedBytes(8);
   const broken = countBrokenSinks(proxy.sessions[0]!);
   // One turn of the event loop brings the proxy all three, the client's bytes first: they are written into the reset.
-  void client.send("part two");
+  void client.send(writtenAtOnce);
   void peer.send("413 too large");
   peer.reset();
   expect(await client.wasReset()).toBe("ECONNRESET");
   expect(client.text()).toBe("413 too large");
   expect(broken.count).toBe(1);
+  expect(await proxy.recorded()).toMatchObject({ bytes_to_backend: 8, bytes_to_client: 13, end: "backend_reset" });
+});
+
+test("a backend that answers and resets in the turn that brings it a few bytes: the answer arrives, then the reset", async () => {
+  await using backend = await listen();
+  await using proxy = startProxy(backend.port);
+  await using client = await connect(proxy.port);
+  const peer = await backend.accepted();
+  await client.send("part one");
+  await peer.receivedBytes(8);
+  const broken = countBrokenSinks(proxy.sessions[0]!);
+  void client.send("part two");
+  void peer.send("413 too large");
+  peer.reset();
+  expect(await client.wasReset()).toBe("ECONNRESET");
+  expect(client.text()).toBe("413 too large");
+  expect(broken.count).toBe(0);
   expect(await proxy.recorded()).toMatchObject({ bytes_to_backend: 8, bytes_to_client: 13, end: "backend_reset" });
 });
 
@@ -271,7 +290,7 @@ test("a client that sends and resets into a download: the write is refused, its 
   await peer.send("part one");
   await client.receivedBytes(8);
   const broken = countBrokenSinks(proxy.sessions[0]!);
-  void peer.send("part two");
+  void peer.send(writtenAtOnce);
   void client.send("stop");
   client.reset();
   expect(await peer.wasReset()).toBe("ECONNRESET");
@@ -289,7 +308,7 @@ test("a refused write while its resetter is paused leaves no descriptor open, an
   const sentBytes = await fillUp(peer, 6, () => session.forwarder?.toClient);
   expect(session.forwarder!.toClient.paused).toBe(true);
   const broken = countBrokenSinks(session);
-  void client.send("more");
+  void client.send(writtenAtOnce);
   peer.reset();
   await until(() => session.phase === "closing", "the reset to be seen");
   expect(broken.count).toBe(1);

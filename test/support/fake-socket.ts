@@ -1,10 +1,13 @@
 /** A socket without a kernel: takes as many bytes as it is told to, for tests of what writes to sockets. */
 import type { HalfOwner } from "../../src/forward/half.ts";
+import { endTurn } from "../../src/forward/turn.ts";
 import { nobody, type ProxySocket, type Receiver } from "../../src/forward/receiver.ts";
 
 /** Behaves as Bun's TCP socket (1.4.5), as far as a half can tell. */
 export class FakeSocket {
   data: Receiver = nobody;
+  /** It has none, so nobody looks for a FIN in it. */
+  readonly fd = -1;
   /** Bytes that the next writes will take; `"broken"`: they are refused, as after a reset. */
   room: number | "broken" = Infinity;
   paused = false;
@@ -44,6 +47,12 @@ export class FakeSocket {
 
   shutdown(): void {
     this.calls.push("shutdown");
+  }
+
+  /** Bytes arrive, alone in their turn of the event loop. */
+  receive(bytes: Uint8Array): void {
+    this.data.received(bytes);
+    endTurn();
   }
 
   /** There is room for so many bytes more, and whoever writes is told. */

@@ -1,6 +1,7 @@
 /** One direction of a forwarder, step by step, on sockets that take as much as they are told to. */
 import { describe, expect, test } from "bun:test";
 import { Forwarder } from "../../src/forward/forwarder.ts";
+import { endTurn } from "../../src/forward/turn.ts";
 import { FakeHalfOwner, FakeSocket } from "../support/fake-socket.ts";
 import { payload } from "../support/payload.ts";
 
@@ -24,9 +25,76 @@ test("the events of each socket go to the half that reads from it", () => {
   expect(forwarder.toClient.opposite).toBe(forwarder.toBackend);
 });
 
-test("a chunk that the sink takes whole is written through: nothing is queued and nobody is paused", () => {
+test("a small chunk is written at the end of the turn, a larger one at once", () => {
   const { client, backend, half } = setUp();
   client.data.received(bytes);
+  expect(half).toMatchObject({ bytes: 0, queuedBytes: 0, paused: false });
+  expect(backend.taken).toEqual([]);
+  endTurn();
+  expect(backend.bytes).toEqual(Buffer.from(bytes));
+  expect(half.bytes).toBe(1000);
+  const large = payload(2, 4097).bytes();
+  client.data.received(large);
+  expect(backend.bytes).toEqual(Buffer.concat([bytes, large]));
+  endTurn();
+  expect(half).toMatchObject({ bytes: 5097, queuedBytes: 0 });
+  expect(client.calls).toEqual([]);
+});
+
+test("small chunks of several sources are written in the order in which they came", () => {
+  const first = setUp();
+  const second = setUp();
+  const order: string[] = [];
+  first.owner.firstBytesMoved = () => order.push("first");
+  second.owner.firstBytesMoved = () => order.push("second");
+  first.client.data.received(bytes);
+  second.client.data.received(bytes);
+  expect(order).toEqual([]);
+  endTurn();
+  expect(order).toEqual(["first", "second"]);
+});
+
+test("whatever comes behind a small chunk in its turn comes out behind it", () => {
+  const { client, backend, half } = setUp();
+  client.data.received(bytes.subarray(0, 10));
+  client.data.received(bytes.subarray(10, 20));
+  expect(backend.bytes).toEqual(Buffer.from(bytes.subarray(0, 10)));
+  const large = payload(2, 5000).bytes();
+  client.data.received(large);
+  expect(backend.bytes).toEqual(Buffer.concat([bytes.subarray(0, 20), large]));
+  endTurn();
+  expect(half).toMatchObject({ bytes: 5020, queuedBytes: 0 });
+});
+
+test("a small chunk before a large one that does not fit: both are kept, in order", () => {
+  const { client, backend, half } = setUp();
+  backend.room = 4;
+  const large = payload(2, 5000).bytes();
+  client.data.received(bytes.subarray(0, 10));
+  client.data.received(large);
+  expect(half).toMatchObject({ bytes: 4, queuedBytes: 5006, pauses: 1 });
+  endTurn();
+  backend.drain(Infinity);
+  expect(backend.bytes).toEqual(Buffer.concat([bytes.subarray(0, 10), large]));
+  expect(half).toMatchObject({ bytes: 5010, queuedBytes: 0, pauses: 1, resumes: 1 });
+});
+
+test("a mistake while something put off is written is told, and costs nobody else", () => {
+  const first = setUp();
+  const second = setUp();
+  first.owner.firstBytesMoved = () => {
+    throw new Error("ours");
+  };
+  first.client.data.received(bytes);
+  second.client.data.received(bytes);
+  endTurn();
+  expect(first.owner.told).toEqual(["handlerFailed: ours"]);
+  expect(second.backend.bytes).toEqual(Buffer.from(bytes));
+});
+
+test("a chunk that the sink takes whole is written through: nothing is queued and nobody is paused", () => {
+  const { client, backend, half } = setUp();
+  client.receive(bytes);
   expect(backend.bytes).toEqual(Buffer.from(bytes));
   expect(half).toMatchObject({ bytes: 1000, queuedBytes: 0, paused: false, pauses: 0, resumes: 0 });
   expect(client.calls).toEqual([]);
@@ -35,7 +103,7 @@ test("a chunk that the sink takes whole is written through: nothing is queued an
 test("a chunk that the sink takes in part is kept from there on, and the source is paused once", () => {
   const { client, backend, half } = setUp();
   backend.room = 300;
-  client.data.received(bytes);
+  client.receive(bytes);
   expect(half).toMatchObject({ bytes: 300, queuedBytes: 700, paused: true, pauses: 1, resumes: 0 });
   expect(client.calls).toEqual(["pause"]);
   backend.drain(200);
@@ -49,7 +117,7 @@ test("a chunk that the sink takes in part is kept from there on, and the source 
 test("a chunk of which the sink takes nothing is kept whole", () => {
   const { client, backend, half, owner } = setUp();
   backend.room = 0;
-  client.data.received(bytes);
+  client.receive(bytes);
   expect(half).toMatchObject({ bytes: 0, queuedBytes: 1000, paused: true });
   expect(owner.told).toEqual([]);
   backend.drain(Infinity);
@@ -60,9 +128,9 @@ test("a chunk of which the sink takes nothing is kept whole", () => {
 test("what arrives although the source is paused waits behind what is queued", () => {
   const { client, backend, half } = setUp();
   backend.room = 1;
-  client.data.received(bytes.subarray(0, 400));
-  client.data.received(bytes.subarray(400, 900));
-  client.data.received(bytes.subarray(900));
+  client.receive(bytes.subarray(0, 400));
+  client.receive(bytes.subarray(400, 900));
+  client.receive(bytes.subarray(900));
   expect(half).toMatchObject({ queuedBytes: 999, pauses: 1 });
   // Ends in the middle of the second chunk.
   backend.drain(599);
@@ -85,7 +153,7 @@ test("a drain without anything queued does nothing", () => {
 test("a drain without room, though bytes are queued, changes nothing", () => {
   const { client, backend, half } = setUp();
   backend.room = 100;
-  client.data.received(bytes);
+  client.receive(bytes);
   backend.drain(0);
   expect(half).toMatchObject({ bytes: 100, queuedBytes: 900, paused: true, resumes: 0 });
 });
@@ -94,7 +162,7 @@ test("the first bytes are told once, and activity is dated by bytes that moved a
   const { client, backend, half, clock, owner } = setUp();
   backend.room = 0;
   clock.nowMs = 200;
-  client.data.received(bytes);
+  client.receive(bytes);
   expect(half.activeAtMs).toBe(100);
   clock.nowMs = 300;
   backend.drain(1);
@@ -110,10 +178,10 @@ test("the first bytes are told once, and activity is dated by bytes that moved a
 test("the forwarder was active when its livelier half was", () => {
   const { client, backend, clock, forwarder } = setUp();
   clock.nowMs = 200;
-  backend.data.received(bytes);
+  backend.receive(bytes);
   expect(forwarder.activeAtMs).toBe(200);
   clock.nowMs = 300;
-  client.data.received(bytes);
+  client.receive(bytes);
   expect(forwarder.activeAtMs).toBe(300);
 });
 
@@ -129,7 +197,7 @@ describe("the end of a half", () => {
   test("with bytes queued it ends when they are gone, and the source stays paused", () => {
     const { client, backend, half, owner } = setUp();
     backend.room = 10;
-    client.data.received(bytes);
+    client.receive(bytes);
     client.data.finished();
     expect(half.state).toBe("ending");
     expect(owner.told).toEqual(["firstBytesMoved", "sourceFinished"]);
@@ -141,11 +209,39 @@ describe("the end of a half", () => {
     expect(client.calls).toEqual(["pause"]);
   });
 
+  test("a small chunk of its turn is written before the end is told", () => {
+    const { client, backend, half, owner } = setUp();
+    client.data.received(bytes);
+    client.data.finished();
+    expect(backend.bytes).toEqual(Buffer.from(bytes));
+    expect(half.state).toBe("ended");
+    endTurn();
+    expect(backend.bytes).toEqual(Buffer.from(bytes));
+    expect(owner.told).toEqual(["firstBytesMoved", "sourceFinished", "halfEnded"]);
+  });
+
+  test("a small chunk of its turn is written before a reset is told", () => {
+    const { client, backend, owner } = setUp();
+    client.data.received(bytes);
+    client.data.closed(new Error("ECONNRESET"));
+    expect(backend.bytes).toEqual(Buffer.from(bytes));
+    expect(owner.told).toEqual(["firstBytesMoved", "sourceClosed: ECONNRESET"]);
+  });
+
+  test("a small chunk that was discarded in its turn is not written", () => {
+    const { client, backend, half } = setUp();
+    client.data.received(bytes);
+    half.discard();
+    endTurn();
+    expect(backend.taken).toEqual([]);
+    expect(half.bytes).toBe(0);
+  });
+
   test("a second FIN, and bytes after the first, are ignored", () => {
     const { client, backend, half, owner } = setUp();
     client.data.finished();
     client.data.finished();
-    client.data.received(bytes);
+    client.receive(bytes);
     expect(half.bytes).toBe(0);
     expect(backend.taken).toEqual([]);
     expect(owner.told).toEqual(["sourceFinished", "halfEnded"]);
@@ -162,11 +258,11 @@ describe("the end of a half", () => {
   test("what was discarded is not written, whatever comes", () => {
     const { client, backend, half, owner } = setUp();
     backend.room = 10;
-    client.data.received(bytes);
+    client.receive(bytes);
     half.discard();
     expect(half).toMatchObject({ state: "ended", queuedBytes: 0 });
     backend.drain(Infinity);
-    client.data.received(bytes);
+    client.receive(bytes);
     client.data.finished();
     expect(backend.bytes).toEqual(Buffer.from(bytes.subarray(0, 10)));
     expect(owner.told).toEqual(["firstBytesMoved"]);
@@ -177,7 +273,7 @@ describe("a sink that refuses bytes", () => {
   test("at the first write it is told, and nothing is queued", () => {
     const { client, backend, half, owner } = setUp();
     backend.room = "broken";
-    client.data.received(bytes);
+    client.receive(bytes);
     expect(owner.told).toEqual(["sinkBroken"]);
     expect(half).toMatchObject({ bytes: 0, queuedBytes: 0, paused: false, pauses: 0 });
   });
@@ -185,7 +281,7 @@ describe("a sink that refuses bytes", () => {
   test("when queued bytes are written it is told, once", () => {
     const { client, backend, half, owner } = setUp();
     backend.room = 10;
-    client.data.received(bytes);
+    client.receive(bytes);
     backend.room = "broken";
     backend.drain(0);
     expect(owner.told).toEqual(["firstBytesMoved", "sinkBroken"]);
@@ -195,9 +291,9 @@ describe("a sink that refuses bytes", () => {
   test("when bytes are queued, further ones wait and are not tried", () => {
     const { client, backend, half, owner } = setUp();
     backend.room = 10;
-    client.data.received(bytes.subarray(0, 500));
+    client.receive(bytes.subarray(0, 500));
     backend.room = "broken";
-    client.data.received(bytes.subarray(500));
+    client.receive(bytes.subarray(500));
     expect(owner.told).toEqual(["firstBytesMoved"]);
     expect(half.queuedBytes).toBe(990);
   });
@@ -207,6 +303,7 @@ describe("a beginning with what arrived before", () => {
   test("several chunks go out in order", () => {
     const { client, backend, half } = setUp();
     half.begin([bytes.subarray(0, 10), bytes.subarray(10, 20), bytes.subarray(20)], false);
+    endTurn();
     expect(backend.bytes).toEqual(Buffer.from(bytes));
     expect(half).toMatchObject({ bytes: 1000, pauses: 0, resumes: 0 });
     expect(client.calls).toEqual([]);
@@ -215,6 +312,7 @@ describe("a beginning with what arrived before", () => {
   test("a source that was paused for it is resumed when all of it is taken", () => {
     const { client, half } = setUp();
     half.begin([bytes], true);
+    endTurn();
     expect(half).toMatchObject({ paused: false, pauses: 1, resumes: 1 });
     expect(client.calls).toEqual(["resume"]);
   });
@@ -223,6 +321,7 @@ describe("a beginning with what arrived before", () => {
     const { client, backend, half } = setUp();
     backend.room = 300;
     half.begin([bytes.subarray(0, 500), bytes.subarray(500)], true);
+    endTurn();
     expect(half).toMatchObject({ queuedBytes: 700, paused: true, pauses: 1, resumes: 0 });
     expect(client.calls).toEqual([]);
     backend.drain(Infinity);
@@ -235,6 +334,7 @@ describe("a beginning with what arrived before", () => {
     const { client, backend, half } = setUp();
     backend.room = 300;
     half.begin([bytes], false);
+    endTurn();
     expect(half).toMatchObject({ queuedBytes: 700, paused: true, pauses: 1 });
     expect(client.calls).toEqual(["pause"]);
   });
