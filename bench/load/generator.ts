@@ -1,21 +1,29 @@
-/** The C load generator and backend (generator.c): compiled at the start, one backend for all, one process for each load. */
+/** The C load generator and backend (generator/): compiled at the start, one backend for all, one process for each load. */
 import { join } from "node:path";
 import { type ChildOptions, lastLines, startTalking, stop, type TalkingChild } from "./child.ts";
 import type { Placement } from "./machine.ts";
 
-/** What the generator does; the names are those of generator.c. */
-export type Drive = "bulk-down" | "bulk-up" | "ping-pong" | "connect";
+/** What the generator does; the names are those of generator/main.c. */
+export type Drive = "bulk-down" | "bulk-up" | "ping-pong" | "connect" | "reset-down" | "reset-up" | "reset-far";
 
-/** One load. `messageBytes` counts for ping-pong only; `connect` has 64 B, bulk streams. */
-export interface DriveOptions {
+/** One part of a load. */
+export interface Part {
   readonly drive: Drive;
-  readonly port: number;
   readonly connections: number;
-  readonly messageBytes: number;
+  /** Of a ping-pong message, or of a bulk flow, which is then followed by the next one; absent = 64, or a flow that lasts. */
+  readonly bytes?: number;
+  /** Between messages, connections or flows, and inside a flow that lasts between its pieces; absent = none. */
+  readonly pauseMs?: number;
+}
+
+/** Parts that are driven at once by one process. */
+export interface DriveOptions {
+  readonly port: number;
+  readonly parts: readonly Part[];
   readonly seconds: number;
 }
 
-/** What the generator saw. Totals run from the first byte to the last; measured figures belong to `seconds`. */
+/** What the generator saw of one part. Totals run from the first byte to the last; measured figures belong to `seconds`. */
 export interface DriveReport {
   readonly bytes: number;
   readonly operations: number;
@@ -38,7 +46,8 @@ export interface Held {
   release(): Promise<DriveReport>;
 }
 
-const compilers = ["cc", "gcc", "clang"];
+/** Commands that can compile it, the first that is on PATH does. */
+export const compilers: readonly string[] = ["cc", "gcc", "clang"];
 
 /** Owns the compiled program and what was started from it. */
 export class Generator {
@@ -55,7 +64,7 @@ export class Generator {
     this.#signal = signal;
   }
 
-  /** Compiles generator.c into `folder`. Fails with what the compiler said, or when there is none. */
+  /** Compiles generator/ into `folder`. Fails with what the compiler said, or when there is none. */
   static async compile(folder: string, placement: Placement, signal: AbortSignal): Promise<Generator> {
     const compiler = compilers.find((name) => Bun.which(name) !== null);
     if (compiler === undefined) {
@@ -64,8 +73,8 @@ export class Generator {
       );
     }
     const program = join(folder, "generator");
-    const source = join(import.meta.dir, "generator.c");
-    const compiled = Bun.spawnSync([compiler, "-O2", "-o", program, source]);
+    const sources = [...new Bun.Glob("*.c").scanSync({ cwd: join(import.meta.dir, "generator"), absolute: true })];
+    const compiled = Bun.spawnSync([compiler, "-O2", "-o", program, ...sources]);
     if (!compiled.success)
       throw new Error(`cannot compile the load generator: ${compiler} said\n${compiled.stderr.toString()}`);
     return new Generator(program, folder, placement, signal);
@@ -79,27 +88,33 @@ export class Generator {
     return (JSON.parse(line) as { port: number }).port;
   }
 
-  /** Runs one load to its end. Fails when the generator itself fails; what fails on the wire is in the report. */
-  async drive(load: DriveOptions): Promise<DriveReport> {
-    const { drive, port, connections, messageBytes, seconds } = load;
-    const numbers = [port, connections, messageBytes, seconds].map(String);
+  /**
+   * Runs one load to its end and returns a report for each part. Fails when the generator itself fails; what fails on the
+   * wire is in the reports.
+   */
+  async drive({ port, parts, seconds }: DriveOptions): Promise<readonly DriveReport[]> {
+    const texts = parts.map((part) => [part.drive, part.connections, part.bytes ?? 0, part.pauseMs ?? 0].join(":"));
     // The generator gives up by itself after 5 s of silence at each end; this is for a generator that hangs.
     const { child, options } = this.#start(
-      ["drive", drive, ...numbers],
+      ["drive", String(port), String(seconds), ...texts],
       this.#placement.generator,
       seconds * 1000 + 30_000,
     );
     const line = await firstLine(child);
     await this.#ended(child, options);
-    return JSON.parse(line) as DriveReport;
+    const reports = JSON.parse(line) as DriveReport[];
+    if (reports.length !== parts.length) {
+      throw new Error(`${options.name} reported on ${reports.length} parts, wanted ${parts.length}`);
+    }
+    return reports;
   }
 
-  /** Opens idle connections, each with one exchange. */
-  async hold(port: number, connections: number): Promise<Held> {
+  /** Opens idle connections, each with one exchange; they are to be released within `seconds` and two minutes more. */
+  async hold(port: number, connections: number, seconds = 0): Promise<Held> {
     const { child, options } = this.#start(
       ["hold", String(port), String(connections)],
       this.#placement.generator,
-      120_000,
+      seconds * 1000 + 120_000,
     );
     const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
     const first = await lines.read();
@@ -111,7 +126,9 @@ export class Generator {
         let rest = "";
         for (let part = await lines.read(); !part.done; part = await lines.read()) rest += part.value;
         await this.#ended(child, options);
-        return JSON.parse(rest) as DriveReport;
+        const [report] = JSON.parse(rest) as DriveReport[];
+        if (report === undefined) throw new Error(`${options.name} reported nothing on the connections it held`);
+        return report;
       },
     };
   }

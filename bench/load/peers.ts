@@ -1,59 +1,29 @@
 /** What is compared: a table of proxies, how each is found, configured and started. A new peer is a new row. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-
-/** Where one proxy of one measurement listens and forwards to. */
-export interface Setup {
-  /** A folder of its own, which is removed afterwards. */
-  readonly folder: string;
-  readonly port: number;
-  readonly backendPort: number;
-  /** Connections it must take at once. */
-  readonly connections: number;
-}
-
-/** A proxy that was found on this machine. */
-export interface Peer {
-  readonly name: string;
-  /** Whether the targets apply to it. */
-  readonly isSluice: boolean;
-  readonly version: string;
-  /** Writes its configuration and returns the command that runs it in the foreground with one thread. */
-  prepare(setup: Setup): Promise<string[]>;
-}
-
-/** A row of the table: a peer, or why it is left out. */
-export interface PeerRow {
-  readonly name: string;
-  find(): Peer | { readonly leftOut: string };
-}
-
-/** The peer every ratio refers to. */
-export const referenceName = "haproxy";
-
-/** The root of the repository, where commands are run. */
-export const repository = join(import.meta.dir, "../..");
+import { capture, haproxyName, type PeerRow, readVersion, type Scope, spliceName } from "./peer.ts";
+import { sluiceRows } from "./sluice-builds.ts";
 
 /** The table: the peers, then each build of sluice as name → command. */
 export function peerRows(builds: ReadonlyMap<string, string>): PeerRow[] {
   return [
-    haproxy(referenceName, []),
+    haproxy(haproxyName, {}, []),
     // `splice-auto` never spliced here (strace: 0 of 7,666 sends): it wants reads that fill the buffer. These two always do.
-    haproxy("haproxy-splice", ["option splice-request", "option splice-response"]),
+    haproxy(spliceName, { quick: ["bulk", "mixed"] }, ["option splice-request", "option splice-response"]),
     nginx(),
-    ...[...builds].map(([name, command]) => sluice(name, command)),
+    socat(),
+    ...sluiceRows(builds),
   ];
 }
 
-function haproxy(name: string, options: string[]): PeerRow {
+function haproxy(name: string, scope: Scope, options: string[]): PeerRow {
   return {
     name,
+    scope,
     find() {
       const version = readVersion(["haproxy", "-v"], /version (\S+)/);
       if (version === undefined) return { leftOut: "haproxy is not on PATH" };
       return {
-        name,
-        isSluice: false,
         version,
         async prepare({ folder, port, backendPort, connections }) {
           const file = join(folder, "haproxy.cfg");
@@ -86,14 +56,13 @@ function haproxy(name: string, options: string[]): PeerRow {
 function nginx(): PeerRow {
   return {
     name: "nginx",
+    scope: { quick: [] },
     find() {
       const version = readVersion(["nginx", "-V"], /nginx\/(\S+)/);
       if (version === undefined) return { leftOut: "nginx is not on PATH" };
       const module = findStreamModule();
       if (module === undefined) return { leftOut: "nginx has no stream module (Debian: libnginx-mod-stream)" };
       return {
-        name: "nginx",
-        isSluice: false,
         version,
         async prepare({ folder, port, backendPort, connections }) {
           const file = join(folder, "nginx.conf");
@@ -133,50 +102,22 @@ function findStreamModule(): string | undefined {
   return existsSync(path) ? path : undefined;
 }
 
-function sluice(name: string, command: string): PeerRow {
-  const words = command.trim().split(/\s+/);
-  // The Bun that runs this also runs sluice, whatever is on PATH.
-  if (words[0] === "bun") words[0] = process.execPath;
+function socat(): PeerRow {
   return {
-    name,
+    name: "socat",
+    scope: { able: ["bulk down, 1 flow", "bulk up, 1 flow", "ping-pong 64 B, 64 ", "connect"], quick: [] },
+    remark: "a process for each connection, so it is left out where hundreds are open, and where flows compete",
     find() {
-      const version = readVersion([...words, "--version"], /(\d+\.\d+\.\d+\S*)/);
-      if (version === undefined) return { leftOut: `"${command} --version" printed no version` };
+      const version = readVersion(["socat", "-V"], /socat version (\S+)/);
+      if (version === undefined) return { leftOut: "socat is not on PATH" };
       return {
-        name,
-        isSluice: true,
-        version: `${version} (${command})`,
-        async prepare({ folder, port, backendPort, connections }) {
-          const file = join(folder, "config.toml");
-          const lines = [
-            "[log]",
-            'level = "error"',
-            "access = false",
-            "[limits]",
-            `connections = ${connections}`,
-            "[[listener]]",
-            'name = "bench"',
-            `listen = "127.0.0.1:${port}"`,
-            'backend = "bench"',
-            "[[backend]]",
-            'name = "bench"',
-            `endpoints = ["127.0.0.1:${backendPort}"]`,
-          ];
-          await Bun.write(file, `${lines.join("\n")}\n`);
-          return [...words, "run", "--config", file];
+        version,
+        prepare({ port, backendPort }) {
+          // The queue of 5 it has by default would drop SYNs; of a half-close it waits half a second for the other side.
+          const listen = `TCP4-LISTEN:${port},bind=127.0.0.1,reuseaddr,fork,backlog=4096,nodelay`;
+          return Promise.resolve(["socat", "-t", "30", listen, `TCP4:127.0.0.1:${backendPort},nodelay`]);
         },
       };
     },
   };
-}
-
-function readVersion(command: string[], pattern: RegExp): string | undefined {
-  return pattern.exec(capture(command))?.[1];
-}
-
-/** Both outputs of a command; empty when it can't be run or fails. */
-function capture(command: string[]): string {
-  if (Bun.which(command[0] ?? "", { cwd: repository }) === null) return "";
-  const ran = Bun.spawnSync(command, { cwd: repository, stdin: "ignore", timeout: 10_000 });
-  return ran.success ? ran.stdout.toString() + ran.stderr.toString() : "";
 }

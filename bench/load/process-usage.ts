@@ -1,5 +1,5 @@
-/** What a proxy uses: CPU seconds and resident size of a process with everything it started, read from /proc (proc(5)). */
-import { readdir, readFile } from "node:fs/promises";
+/** What a proxy uses, read from /proc (proc(5)): CPU seconds, resident size, descriptors and connections. */
+import { readdir, readFile, readlink } from "node:fs/promises";
 
 /** CPU and memory of a process tree at one moment. */
 export interface ProcessUsage {
@@ -30,6 +30,50 @@ export async function machineCpuSeconds(): Promise<number> {
   const line = (await readFile("/proc/stat", "utf8")).split("\n")[0] ?? "";
   const [user, nice, system, , , irq, softirq] = line.split(/\s+/).slice(1).map(Number);
   return [user, nice, system, irq, softirq].reduce((sum: number, ticks) => sum + (ticks ?? 0), 0) / ticksPerSecond;
+}
+
+/** How many descriptors a process tree has open of each kind, such as "socket", "pipe" and "anon_inode". */
+export type Descriptors = ReadonlyMap<string, number>;
+
+/** Open descriptors of `pid` and its descendants. Fails when the process is gone. */
+export async function openDescriptors(pid: number): Promise<Descriptors> {
+  const tree = await processTree(pid);
+  if (tree.length === 0) throw new Error(`cannot read the descriptors of process ${pid}: it has ended`);
+  const counts = new Map<string, number>();
+  for (const one of tree) {
+    for (const fd of await readdir(`/proc/${one}/fd`).catch(() => [])) {
+      const target = await readlink(`/proc/${one}/fd/${fd}`).catch(() => undefined);
+      // It was closed since the folder was read.
+      if (target === undefined) continue;
+      const kind = target.startsWith("/") ? "file" : (target.split(":")[0] ?? target);
+      counts.set(kind, (counts.get(kind) ?? 0) + 1);
+    }
+  }
+  return counts;
+}
+
+/** All of them together. */
+export function countDescriptors(descriptors: Descriptors): number {
+  return [...descriptors.values()].reduce((sum, count) => sum + count, 0);
+}
+
+/** What there is more of than before, in words, such as "2 pipe, 1 socket"; empty when there is nothing. */
+export function renderMore(before: Descriptors, after: Descriptors): string {
+  return [...after]
+    .map(([kind, count]) => [kind, count - (before.get(kind) ?? 0)] as const)
+    .filter(([, more]) => more > 0)
+    .map(([kind, more]) => `${more} ${kind}`)
+    .join(", ");
+}
+
+/** Established connections that were accepted on a port of loopback (/proc/net/tcp; state 01). */
+export async function countConnections(port: number): Promise<number> {
+  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const lines = (await readFile("/proc/net/tcp", "utf8")).split("\n");
+  return lines.filter((line) => {
+    const [, from, , state] = line.trim().split(/\s+/);
+    return from === local && state === "01";
+  }).length;
 }
 
 /** Process ids of `pid` and its living descendants; empty when it is gone. */

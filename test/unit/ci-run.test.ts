@@ -53,7 +53,7 @@ test("installs from Debian what is missing, and only that", async () => {
   const { code } = await machine.run();
   const [update, install] = machine.calls("apt-get");
   expect(update).toBe("update");
-  expect(install).toBe("install -y --no-install-recommends socat wrk");
+  expect(install).toBe("install -y --no-install-recommends socat wrk gcc libc6-dev");
   expect(code).toBe(0);
 });
 
@@ -64,7 +64,7 @@ class Machine {
   /** `npm`: what its commands do, in the language of the shell. `present`: what else is installed. */
   constructor(
     npm: { install?: string; test: string },
-    present: readonly string[] = ["curl", "redis-cli", "redis-server", "socat", "wrk"],
+    present: readonly string[] = ["cc", "curl", "redis-cli", "redis-server", "socat", "wrk"],
   ) {
     for (const name of [".ci", "bin"]) mkdirSync(join(this.#folder, name));
     copyFileSync(join(import.meta.dir, "../../.ci/run"), join(this.#folder, ".ci/run"));
