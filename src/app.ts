@@ -12,12 +12,16 @@ import { assert, unreachable } from "./core/assert.ts";
 import type { Clock } from "./core/clock.ts";
 import { SluiceError } from "./core/error.ts";
 import { TimerWheel } from "./core/timer-wheel.ts";
+import { alwaysBulk, autoBulk } from "./forward/bulk-rule.ts";
+import { spliceSessionsMax } from "./forward/splice/capacity.ts";
+import { SpliceEngine } from "./forward/splice/engine.ts";
+import { spliceMissing } from "./forward/splice/probe.ts";
 import type { Component, StopReason } from "./lifecycle/component.ts";
 import { Controller } from "./lifecycle/controller.ts";
 import type { LifecycleEvent } from "./lifecycle/event.ts";
 import type { Outcome } from "./lifecycle/outcome.ts";
 import { Admission, type Overflow } from "./listener/admission.ts";
-import { drain } from "./listener/drain.ts";
+import { closedWithin, drain } from "./listener/drain.ts";
 import type { Listener } from "./listener/listener.ts";
 import { Service } from "./listener/service.ts";
 import type { End } from "./session/end.ts";
@@ -47,6 +51,10 @@ export interface AppOutcome {
 
 /** How long the admin server may take to stop; it has nothing to lose. */
 const adminStopTimeoutMs = 1_000;
+/** How long the splice engine may take to stop; it has no connection any more. */
+const spliceStopTimeoutMs = 1_000;
+/** How long a second signal waits for the connections to be closed, so that each has its record. */
+const forcedWithinMs = 250;
 
 /** The program: runs once, from its configuration to its end. */
 export class App implements AdminPort {
@@ -60,6 +68,7 @@ export class App implements AdminPort {
   readonly #controller: Controller;
   readonly #beganMs: number;
   readonly #overflow: Overflow;
+  readonly #splice: SpliceEngine | undefined;
   #state: ProgramState = "starting";
   #services: readonly Service[] = [];
   #admin: HttpServer | undefined = undefined;
@@ -75,6 +84,7 @@ export class App implements AdminPort {
     });
     // Without the C library the accept queue can't be held while we are full.
     this.#overflow = libc === undefined ? "reject" : config.limits.overflow;
+    this.#splice = this.#spliceEngine();
     this.#controller = new Controller(this.#components(), {
       clock: surroundings.clock,
       observe: (event) => this.#observed(event),
@@ -86,8 +96,27 @@ export class App implements AdminPort {
     const { admin } = this.#config;
     const components: Component[] = [];
     if (admin !== undefined) components.push(this.#adminServer(admin));
-    components.push(this.#backends(), this.#listeners(), this.#readiness());
+    components.push(this.#backends());
+    if (this.#config.forwarding.engine !== "copy") components.push(this.#engine());
+    components.push(this.#listeners(), this.#readiness());
     return components;
+  }
+
+  /** `undefined` where it is not wanted or can't work. */
+  #spliceEngine(): SpliceEngine | undefined {
+    const { clock, log, fdLimit } = this.#surroundings;
+    const { engine } = this.#config.forwarding;
+    if (engine === "copy" || spliceMissing() !== undefined) return undefined;
+    return new SpliceEngine({
+      rule: engine === "auto" ? autoBulk : alwaysBulk,
+      sessionsMax: spliceSessionsMax(fdLimit),
+      clock,
+      workerDied: (error, connections) =>
+        log.error(
+          { error, connections },
+          "the splice engine has died: its connections are reset, a new one is started",
+        ),
+    });
   }
 
   /** Starts, works until asked to stop or a component dies, drains, stops. Never rejects. */
@@ -105,8 +134,9 @@ export class App implements AdminPort {
   }
 
   /** Resets every connection, at once. What is left to do is to exit. */
-  force(): void {
+  async force(): Promise<void> {
     this.registry.endAll("forced");
+    await closedWithin(this.active, this.#surroundings.clock, forcedWithinMs);
   }
 
   // What the admin server asks.
@@ -180,6 +210,27 @@ export class App implements AdminPort {
     };
   }
 
+  /** Moves bulk connections; one that is chosen by hand must work, and one that can't be is done without. */
+  #engine(): Component {
+    const { log } = this.#surroundings;
+    const { engine } = this.#config.forwarding;
+    return {
+      name: "splice engine",
+      start: async () => {
+        const why = spliceMissing();
+        if (engine === "splice") {
+          if (why === undefined) return this.#splice!.start();
+          const message = `cannot use forwarding.engine = "splice": ${why}; "auto" does without where it must`;
+          throw new SluiceError("splice_failed", message, { source: "system" });
+        }
+        // The Worker of `auto` is started when a session asks for it: many programs never see a bulk flow.
+        if (why !== undefined) log.warn({ why }, "without splicing: every connection is copied");
+      },
+      stop: () => this.#splice?.stop(),
+      stopTimeoutMs: spliceStopTimeoutMs,
+    };
+  }
+
   async #endpoint(backend: string, address: Address & { kind: "tcp" }): Promise<Endpoint> {
     const resolved = await resolve(address, this.#surroundings.clock);
     if (resolved.ok) return new Endpoint(address, resolved.address);
@@ -195,6 +246,7 @@ export class App implements AdminPort {
       wheel: this.wheel,
       dialer: this.dialer,
       registry: this.registry,
+      mover: this.#splice,
       admission: new Admission(this.active, limits.connections, this.#overflow),
       access: log.recordsAccess ? log.access : undefined,
       internalError: (error: Error, session: Session | undefined) =>
@@ -224,7 +276,7 @@ export class App implements AdminPort {
             log.info({ listener: listener.name, address: listener.address }, "listening");
           }
         } catch (error) {
-          this.force();
+          await this.force();
           await Promise.all(this.listeners.map((listener) => listener.close(AbortSignal.abort())));
           throw error;
         }

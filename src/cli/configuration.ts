@@ -1,5 +1,7 @@
 /** Where the configuration of a command comes from, and how its problems are told. */
 import { formatDiagnostic, type Diagnostic, type SystemFacts } from "../config/load.ts";
+import { spliceDescriptors, spliceSessionsMax } from "../forward/splice/capacity.ts";
+import { spliceMissing } from "../forward/splice/probe.ts";
 import { descriptorLimit } from "../sys/descriptor-limit.ts";
 import { UsageError, type CommandSurroundings } from "./surroundings.ts";
 
@@ -8,7 +10,9 @@ export const descriptorReserve = 64;
 
 /** What of the machine a configuration has to fit. */
 export function systemFacts(): SystemFacts {
-  return { fdLimit: descriptorLimit(), fdReserve: descriptorReserve };
+  const fdLimit = descriptorLimit();
+  const spliceFds = spliceMissing() === undefined ? spliceDescriptors(spliceSessionsMax(fdLimit)) : 0;
+  return { fdLimit, fdReserve: descriptorReserve, spliceFds };
 }
 
 /** The file to read: as asked for, else as in the environment, else `config.toml`. Throws a `UsageError`. */

@@ -31,8 +31,7 @@ export async function serve(
           return app.requestStop({ kind: "signal", signal });
         }
         log.warn({ reason: signal, connections: app.active.count }, "ending at once: a second signal");
-        app.force();
-        settle(signalExitCode(signal));
+        void app.force().then(() => settle(signalExitCode(signal)));
       },
       reserved(signal) {
         log.warn({ signal }, "nothing done: this signal is not supported yet");

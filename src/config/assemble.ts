@@ -68,7 +68,9 @@ const CONNECTIONS: Path = ["limits", "connections"];
 function fitLimits(draft: Draft<Config>, tree: unknown, system: SystemFacts): Fit {
   const connections = draft.limits?.connections;
   if (connections === undefined) return { kind: "fits" };
-  return fitConnections(connections, valueAt(tree, CONNECTIONS) !== undefined, system);
+  const spliceFds = draft.forwarding?.engine === "copy" ? 0 : (system.spliceFds ?? 0);
+  const facts = { ...system, fdReserve: system.fdReserve + spliceFds };
+  return fitConnections(connections, valueAt(tree, CONNECTIONS) !== undefined, facts);
 }
 
 /** One mistake, one line: a check that stumbles over a value already reported says nothing new. */

@@ -6,6 +6,8 @@ export interface SystemFacts {
   fdLimit: number;
   /** How many of them are kept for everything that is not a session. */
   fdReserve: number;
+  /** How many more the splice engine may need; absent where it can't be used. */
+  spliceFds?: number;
 }
 
 /**

@@ -181,9 +181,9 @@ const backend = {
 export const declaration = {
   forwarding: table("How bytes are moved.", {
     engine: key(
-      oneOf<"auto" | "copy" | "splice">(["auto", "copy"], ["splice"]),
+      oneOf(["auto", "copy", "splice"]),
       "auto",
-      "Who moves the bytes: `copy` is the sockets of the runtime; `auto` chooses the best there is.",
+      "Who moves the bytes: `copy` is the sockets of the runtime, `splice` the kernel (Linux with glibc; the start fails elsewhere); `auto` begins each connection with `copy` and moves it to `splice` when it shows to be bulk or busy.",
     ),
     workers: fixed(key(workers(), 1, "Processes that share the listening sockets.")),
   }),

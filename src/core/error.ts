@@ -8,7 +8,9 @@ export type ErrorCode =
   /** A listener, or the admin server, can't be bound. */
   | "listen_failed"
   /** The name of an endpoint has no address. */
-  | "resolve_failed";
+  | "resolve_failed"
+  /** `forwarding.engine = "splice"` can't work on this system. */
+  | "splice_failed";
 
 /** A failure that an operator can act on: its message is all that is shown of it. */
 export class SluiceError extends Error {

@@ -28,6 +28,12 @@ export interface DrainObserver {
 /** How often it is said how many connections are left. */
 const reportEveryMs = 1_000;
 
+/**
+ * How long the connections that were cut may take until they are closed. The copy engine does it at once; the splice
+ * engine lets go of them within a turn of its loop.
+ */
+const cutWithinMs = 1_000;
+
 /** Resolves when no connection is left, with how many were cut. */
 export async function drain(
   { deadlineMs, idleMs }: DrainSettings,
@@ -64,5 +70,17 @@ export async function drain(
     cut++;
     observer.cut(session);
   });
+  await closedWithin(active, clock, cutWithinMs);
   return { cut };
+}
+
+/** Resolves when no connection is open, or after `withinMs`. */
+export async function closedWithin(active: ActiveConnections, clock: Clock, withinMs: number): Promise<void> {
+  if (active.count === 0) return;
+  let timer: TimerHandle | undefined;
+  const over = new Promise<void>((settle) => {
+    timer = clock.setTimer(settle, withinMs, "holds_process");
+  });
+  await Promise.race([active.whenZero(), over]);
+  clock.clearTimer(timer!);
 }

@@ -10,7 +10,7 @@ import type { SessionTimeouts } from "../session/deadlines.ts";
 import type { End } from "../session/end.ts";
 import { rejectedRecord, type AccessRecord } from "../session/record.ts";
 import type { SessionRegistry } from "../session/registry.ts";
-import { Session, type SessionContext } from "../session/session.ts";
+import { Session, type Mover, type SessionContext } from "../session/session.ts";
 import type { Admission } from "./admission.ts";
 import { Listener, type Acceptor, type ListenerSettings } from "./listener.ts";
 
@@ -21,6 +21,8 @@ export interface ServiceEnvironment {
   readonly dialer: Dialer;
   readonly registry: SessionRegistry;
   readonly admission: Admission;
+  /** Takes over bulk sessions; `undefined` where all stay with the copy engine. */
+  readonly mover?: Mover | undefined;
   /** Takes access records; `undefined` when none are written. */
   readonly access: ((record: AccessRecord) => void) | undefined;
   /** A mistake of our own; `session` is what it cost. */
@@ -63,6 +65,7 @@ export class Service implements Acceptor {
       wheel,
       dialer,
       registry,
+      mover: environment.mover,
       closed: (session) => this.#closed(session),
       internalError: (session, error) => environment.internalError(error, session),
     };

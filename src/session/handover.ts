@@ -5,7 +5,7 @@
  * kernel has acknowledged all of it. Nothing tells when that is so: it is looked at every `handoverCheckMs`, and given
  * up when nothing moves any more.
  */
-import type { Half } from "../forward/half.ts";
+import type { Half } from "../forward/forwarder.ts";
 import { libc } from "../sys/libc.ts";
 
 /** How often unacknowledged bytes are looked at; a reset is passed on at most this much later than it could be. */
@@ -36,7 +36,7 @@ export class Handover {
   over(nowMs: number): boolean {
     const { half } = this;
     // Where the kernel can't be asked, what it has taken counts as delivered.
-    const unacknowledged = libc === undefined ? 0 : Math.max(0, libc.unacknowledgedBytes(half.sink.fd));
+    const unacknowledged = libc === undefined ? 0 : Math.max(0, libc.unacknowledgedBytes(half.sinkFd));
     const leftBytes = half.queuedBytes + unacknowledged;
     if (half.state === "ended" && leftBytes === 0) return true;
     if (leftBytes !== this.#leftBytes) {

@@ -10,14 +10,14 @@ import type { Endpoint } from "../backend/endpoint.ts";
 import { assert, unreachable } from "../core/assert.ts";
 import type { Clock } from "../core/clock.ts";
 import { TimerNode, wheelTickMs, type TimerWheel } from "../core/timer-wheel.ts";
-import { Forwarder } from "../forward/forwarder.ts";
-import type { Half, HalfOwner } from "../forward/half.ts";
+import { neverBulk, type BulkRule, type MoveReason } from "../forward/bulk-rule.ts";
+import { CopyForwarder } from "../forward/copy/copy-forwarder.ts";
+import type { Forwarder, ForwarderOwner, Half } from "../forward/forwarder.ts";
 import type { ProxySocket } from "../forward/receiver.ts";
 import { Attempts } from "./attempts.ts";
 import { nextDeadlineMs, overdue, type SessionFigures, type SessionTimeouts } from "./deadlines.ts";
 import type { End } from "./end.ts";
 import { Handover, handoverCheckMs } from "./handover.ts";
-import { keepAlive, keepaliveAfterMs } from "./keepalive.ts";
 import { Opening, type OpeningOwner } from "./opening.ts";
 import { phases, type Phase, type SessionEvent } from "./phase.ts";
 import { clientAddress, roundMs, type AccessRecord } from "./record.ts";
@@ -38,10 +38,22 @@ export interface SessionContext {
   readonly wheel: TimerWheel;
   readonly dialer: Dialer;
   readonly registry: SessionRegistry;
+  /** Takes over sessions that show to be bulk; `undefined` where all stay with the copy engine. */
+  readonly mover: Mover | undefined;
   /** Called once, when nothing is left of the session: gives back what was taken for it at accept. */
   closed(session: Session): void;
   /** A mistake of our own in a handler of this session, which ends it. */
   internalError(session: Session, error: Error): void;
+}
+
+/** An engine that can take over from the copy engine, and when it is to. */
+export interface Mover {
+  readonly rule: BulkRule;
+  /**
+   * Takes the connections of a forwarder that is `movable`; `undefined` when it can't take any now. From then on the
+   * owner hears of them from the forwarder returned.
+   */
+  take(forwarder: CopyForwarder, owner: ForwarderOwner, why: MoveReason): Forwarder | undefined;
 }
 
 /** What exists only in one phase. */
@@ -53,11 +65,14 @@ type State =
   | { readonly phase: "closing"; readonly handover: Handover | undefined }
   | { readonly phase: "closed" };
 
+/** The age at which a session gets keepalive: most are over by then and save eight system calls. */
+export const keepaliveAfterMs = 5_000;
+
 /** While nothing is timed, the wheel is kept turning: its clock dates the activity of the halves. */
 const untimedCheckMs = 3_600_000;
 
 /** Made by a service for an accepted socket; nobody else holds on to it. */
-export class Session extends TimerNode implements OpeningOwner, DialOwner, HalfOwner, SessionFigures {
+export class Session extends TimerNode implements OpeningOwner, DialOwner, ForwarderOwner, SessionFigures {
   readonly id: number;
   readonly context: SessionContext;
   readonly acceptedAtMs: number;
@@ -67,15 +82,13 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, HalfO
   halfClosedSinceMs: number | undefined = undefined;
 
   #state: State;
-  /** `null` once its descriptor is gone. */
+  /** The client until there is a forwarder; `null` when its descriptor is gone. */
   #client: ProxySocket | null;
-  /** `null` before the dial is done, and once its descriptor is gone. */
-  #backend: ProxySocket | null = null;
   #clientAddress = "";
   /** The forwarder, kept after forwarding for its byte counts. */
   #forwarder: Forwarder | undefined = undefined;
-  /** The half whose source finished first. */
-  #finishedFirst: Half | undefined = undefined;
+  /** Which side finished first. */
+  #finishedFirst: "client" | "backend" | undefined = undefined;
   /** The peer that has reset, as the half that reads from it. */
   #resetBy: Half | undefined = undefined;
   /** The attempts to reach the backend, kept for their figures. */
@@ -139,9 +152,7 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, HalfO
   /** Bytes that arrived and are kept in our own memory, until a peer takes them. */
   get heldBytes(): number {
     if (this.opening !== undefined) return this.opening.bytes;
-    if (this.#forwarder === undefined) return 0;
-    const { toBackend, toClient } = this.#forwarder;
-    return toBackend.queuedBytes + toBackend.postponedBytes + toClient.queuedBytes + toClient.postponedBytes;
+    return (this.#forwarder?.toBackend.queuedBytes ?? 0) + (this.#forwarder?.toClient.queuedBytes ?? 0);
   }
 
   /** A listener without routes never waits for a byte. */
@@ -191,20 +202,17 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, HalfO
         assert(state.phase === "dialing", "dialed outside dialing");
         return this.#forward(state.opening);
       case "halvesEnded":
-        this.end ??= this.#finishedFirst === this.#forwarder!.toClient ? "backend_finished" : "client_finished";
+        this.end ??= this.#finishedFirst === "backend" ? "backend_finished" : "client_finished";
         this.#state = { phase: "closing", handover: undefined };
-        return this.#closeSockets("finish");
+        return this.#closeConnections("finish");
       case "resetReceived":
         assert(state.phase === "forwarding", "a reset was received outside forwarding");
         return this.#handOver(this.#resetBy!);
       case "endRequested":
         if (state.phase === "closed") return;
         if (state.phase === "dialing") this.#attempts!.giveUp();
-        // What is still to be written would only meet sockets that are closed.
-        this.#forwarder?.toBackend.discard();
-        this.#forwarder?.toClient.discard();
         this.#state = { phase: "closing", handover: undefined };
-        return this.#closeSockets("reset");
+        return this.#closeConnections("reset");
       case "socketsClosed":
         this.#state = { phase: "closed" };
         this.#attempts?.giveBack();
@@ -226,7 +234,10 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, HalfO
 
   dialed(socket: ProxySocket): void {
     this.#attempts!.succeeded();
-    this.#backend = socket;
+    const { mover, wheel, noDelay } = this.context;
+    // First: from here on the socket is closed with the session, whatever fails.
+    this.#forwarder = new CopyForwarder(this.#client!, socket, this, wheel, mover?.rule ?? neverBulk);
+    if (!noDelay) socket.setNoDelay(false);
     this.#apply("dialed");
   }
 
@@ -237,7 +248,7 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, HalfO
 
   clientClosed(): void {
     this.#client = null;
-    if (this.#state.phase === "closing") this.#socketClosed();
+    if (this.#state.phase === "closing") this.#connectionClosed();
     else this.requestEnd("client_reset");
   }
 
@@ -245,15 +256,34 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, HalfO
 
   /** Hands the opening on, whole, and lets the bytes run. */
   #forward(opening: Opening): void {
-    const client = this.#client!;
-    const backend = this.#backend!;
-    if (!this.context.noDelay) backend.setNoDelay(false);
-    const forwarder = new Forwarder(client, backend, this, this.context.wheel);
-    this.#forwarder = forwarder;
-    this.#state = { phase: "forwarding", forwarder };
+    const { toBackend } = this.#forwarder as CopyForwarder;
+    this.#state = { phase: "forwarding", forwarder: this.#forwarder! };
     this.deadlinesChanged();
-    forwarder.toBackend.begin(opening.chunks, opening.paused);
-    if (opening.clientFinished) forwarder.toBackend.finished();
+    toBackend.begin(opening.chunks, opening.paused);
+    if (opening.clientFinished) toBackend.finished();
+    // Not at once: the event that told of the backend may still have bytes of it for the half.
+    if (this.context.mover?.rule.bytes === 0) queueMicrotask(() => this.#moveAtOnce());
+  }
+
+  /** No socket's handler is above it, so a mistake has to be caught here. */
+  #moveAtOnce(): void {
+    try {
+      this.moveWanted("bulk");
+    } catch (mistake) {
+      this.handlerFailed(mistake instanceof Error ? mistake : new Error(String(mistake)));
+    }
+  }
+
+  moveWanted(why: MoveReason): void {
+    const { mover } = this.context;
+    const forwarder = this.#forwarder;
+    if (this.#state.phase !== "forwarding" || !(forwarder instanceof CopyForwarder) || !forwarder.movable) return;
+    // While there is somebody to ask.
+    void this.client;
+    const taken = mover!.take(forwarder, this, why);
+    if (taken === undefined) return;
+    this.#forwarder = taken;
+    this.#state = { phase: "forwarding", forwarder: taken };
   }
 
   firstBytesMoved(half: Half): void {
@@ -268,34 +298,30 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, HalfO
   }
 
   sourceFinished(half: Half): void {
-    this.#finishedFirst ??= half;
+    this.#finishedFirst ??= half === this.#forwarder!.toBackend ? "client" : "backend";
   }
 
   halfEnded(half: Half): void {
     if (this.#state.phase === "closing") return this.#handoverMoved();
     if (half.opposite.state === "ended") return this.#apply("halvesEnded");
-    half.sink.shutdown();
+    this.#forwarder!.finishSink(half);
     this.halfClosedSinceMs = this.context.clock.nowMs();
     this.deadlinesChanged();
   }
 
-  sinkBroken(half: Half): void {
-    this.#resetReceived(half.opposite);
-  }
-
-  sourceClosed(half: Half, error: Error | undefined): void {
-    if (half === this.#forwarder!.toBackend) this.#client = null;
-    else this.#backend = null;
+  sourceClosed(half: Half): void {
     if (this.#state.phase === "closing") {
       const { handover } = this.#state;
-      if (handover === undefined) return this.#socketClosed();
+      if (handover === undefined) return this.#connectionClosed();
       // The survivor is gone as well: there is nobody left to hand anything to.
       if (handover.half !== half) return this.#apply("endRequested");
-      return half.endWhenEmpty();
+      return this.#forwarder!.handOver(half);
     }
-    // A FIN that answers ours is told by `closed` alone (Bun 1.4.5).
-    if (error === undefined && half.opposite.state === "ended") return half.finished();
-    this.#resetReceived(half);
+    this.sourceReset(half);
+  }
+
+  connectionsClosed(): void {
+    this.#connectionClosed();
   }
 
   handlerFailed(error: Error): void {
@@ -303,10 +329,13 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, HalfO
     this.requestEnd("internal_error");
   }
 
+  engineFailed(): void {
+    this.requestEnd("internal_error");
+  }
+
   // Closing.
 
-  /** The peer that `half` reads from has reset. */
-  #resetReceived(half: Half): void {
+  sourceReset(half: Half): void {
     // Both peers are gone: nothing is left to hand over.
     if (this.#state.phase === "closing") return this.#apply("endRequested");
     this.#resetBy = half;
@@ -316,12 +345,9 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, HalfO
 
   /** Hands over what a peer sent before it reset; then the reset is passed on. */
   #handOver(half: Half): void {
-    half.opposite.discard();
     const { clock, timeouts } = this.context;
     this.#state = { phase: "closing", handover: new Handover(half, timeouts.halfClosedMs, clock.nowMs()) };
-    // While its socket is still there (a write to it failed), what it sent before is still to be read.
-    const sourceGone = half === this.#forwarder!.toBackend ? this.#client === null : this.#backend === null;
-    if (sourceGone) half.endWhenEmpty();
+    this.#forwarder!.handOver(half);
     this.#handoverMoved();
   }
 
@@ -332,27 +358,18 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, HalfO
     else this.context.wheel.arm(this, handoverCheckMs);
   }
 
-  /** Closes what is still open: with a FIN after all bytes, or with a reset. `closed` is told within the calls. */
-  #closeSockets(how: "finish" | "reset"): void {
-    const client = this.#client;
-    const backend = this.#backend;
-    if (how === "finish") {
-      // `end()` would do the same with one system call more (Bun 1.4.5).
-      client?.close();
-      backend?.close();
-    } else {
-      client?.terminate();
-      backend?.terminate();
-    }
-    // Where a mistake of ours kept `closed` from being told, the descriptor (-1 once closed) still tells.
-    if (client !== null && client.fd < 0) this.#client = null;
-    if (backend !== null && backend.fd < 0) this.#backend = null;
-    this.#socketClosed();
+  /** Closes what is still open: with a FIN after all bytes, or with a reset. */
+  #closeConnections(how: "finish" | "reset"): void {
+    if (this.#forwarder !== undefined) this.#forwarder.close(how);
+    else this.#client?.terminate();
+    this.#connectionClosed();
   }
 
-  #socketClosed(): void {
-    if (this.#state.phase !== "closing" || this.#client !== null || this.#backend !== null) return;
-    this.#apply("socketsClosed");
+  #connectionClosed(): void {
+    if (this.#state.phase !== "closing") return;
+    const open =
+      this.#forwarder === undefined ? this.#client !== null && this.#client.fd >= 0 : !this.#forwarder.closed;
+    if (!open) this.#apply("socketsClosed");
   }
 
   // Time.
@@ -400,7 +417,6 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, HalfO
 
   #keepAlive(): void {
     this.#keepaliveAtMs = Infinity;
-    if (this.#client !== null) keepAlive(this.#client, this.context.keepaliveMs);
-    if (this.#backend !== null) keepAlive(this.#backend, this.context.keepaliveMs);
+    this.#forwarder!.keepAlive(this.context.keepaliveMs);
   }
 }

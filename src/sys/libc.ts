@@ -5,7 +5,7 @@
  * that. Functions return what the kernel returned; where that was a failure, `-errno` (as the kernel itself counts),
  * so that no caller has to read `errno` in time.
  */
-import { dlopen, ptr, read } from "bun:ffi";
+import { dlopen, ptr, read, type Pointer } from "bun:ffi";
 import { constants } from "node:os";
 
 /** What of the C library sluice uses. Descriptors are plain numbers; results below zero are `-errno`. */
@@ -49,6 +49,49 @@ export interface Libc {
   sendMore(fd: number, bytes: Uint8Array): number;
   /** Bytes that were written to a TCP socket and that its peer has not acknowledged yet. */
   unacknowledgedBytes(fd: number): number;
+  /** Whether `close` of the last descriptor throws away what was not sent and resets (SO_LINGER with 0 seconds). */
+  resetOnClose(fd: number, reset: boolean): number;
+  /** Sends FIN behind what was written; reading goes on. */
+  finish(fd: number): number;
+
+  // What moves bytes inside the kernel. Memory is named by its address, so that a call allocates nothing.
+
+  /** Where an array's memory is. The caller keeps the array for as long as the address is used. */
+  addressOf(memory: ArrayBufferView): number;
+  /** A counter that wakes an epoll when it is signalled: eventfd(2), non-blocking. */
+  eventfd(): number;
+  /** Reads up to `bytes` bytes of a socket to `address`, without waiting; 0 = its peer has finished. */
+  receive(fd: number, address: number, bytes: number): number;
+  /** Writes to a socket what is at `address`, without waiting; how much it took. */
+  send(fd: number, address: number, bytes: number): number;
+  /** Writes to a pipe what is at `address`; how much it took. */
+  write(fd: number, address: number, bytes: number): number;
+  /** Adds one to an eventfd's counter. */
+  signal(eventfd: number): number;
+  /** Sets an eventfd's counter back to zero. */
+  unsignal(eventfd: number): number;
+  /** Makes a non-blocking pipe; writes its reading and its writing descriptor, two 32-bit words, to `address`. */
+  pipe(address: number): number;
+  /** Asks for another capacity of a pipe, in bytes; returns what it became, or `-EPERM` beyond the user's quota. */
+  setPipeBytes(fd: number, bytes: number): number;
+  /** The capacity of a pipe, in bytes. */
+  pipeBytes(fd: number): number;
+  /** Moves up to `bytes` bytes between a pipe and a socket, or two pipes, without waiting: splice(2). */
+  splice(from: number, to: number, bytes: number): number;
+  /** Two connected local sockets; writes their descriptors, two 32-bit words, to `address`. */
+  socketPair(address: number): number;
+  /** Makes an epoll. */
+  epollCreate(): number;
+  /** Watches a descriptor; the event, `struct epoll_event`, is at `address`. */
+  epollAdd(epoll: number, fd: number, address: number): number;
+  /** Watches a descriptor for something else. */
+  epollModify(epoll: number, fd: number, address: number): number;
+  /** Watches a descriptor no longer. */
+  epollRemove(epoll: number, fd: number): number;
+  /** Waits for events, `timeoutMs` at most (-1 = for ever), and writes up to `count` of them to `address`. */
+  epollWait(epoll: number, address: number, count: number, timeoutMs: number): number;
+  /** Writes the time of the monotonic clock to `address`: seconds and nanoseconds, 64 bits each. */
+  monotonicTime(address: number): number;
 }
 
 // Values of the kernel's interface (asm-generic; the same on x86-64 and arm64).
@@ -72,14 +115,28 @@ const SOCK_STREAM = 1;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const F_DUPFD_CLOEXEC = 1030;
+const SO_LINGER = 13;
 const SIOCOUTQ = 0x5411;
-const EINPROGRESS = 115;
-const POLLERR = 0x8;
-const POLLHUP = 0x10;
-const POLLRDHUP = 0x2000;
+const F_SETPIPE_SZ = 1031;
+const F_GETPIPE_SZ = 1032;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_MORE = 0x8000;
+const POLLERR = 0x8;
+const POLLHUP = 0x10;
+const POLLRDHUP = 0x2000;
+const EFD_NONBLOCK_CLOEXEC = 0o2004000;
+const O_NONBLOCK_CLOEXEC = 0o2004000;
+const SPLICE_F_MOVE = 1;
+const SPLICE_F_NONBLOCK = 2;
+const EPOLL_CLOEXEC = 0o2000000;
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
+const EPOLL_CTL_MOD = 3;
+const SHUT_WR = 1;
+const AF_UNIX = 1;
+const CLOCK_MONOTONIC = 1;
+const EINPROGRESS = 115;
 
 const signatures = {
   __errno_location: { args: [], returns: "ptr" },
@@ -88,13 +145,26 @@ const signatures = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
   connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
   listen: { args: ["i32", "i32"], returns: "i32" },
-  poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
-  send: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
   setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
   getpeername: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   inet_pton: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
+  shutdown: { args: ["i32", "i32"], returns: "i32" },
+  eventfd: { args: ["u32", "i32"], returns: "i32" },
+  // Of `ssize_t` the lower half is enough: nothing here moves 2 GiB at once.
+  read: { args: ["i32", "ptr", "u64"], returns: "i32" },
+  write: { args: ["i32", "ptr", "u64"], returns: "i32" },
+  recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
+  send: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
+  poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
+  pipe2: { args: ["ptr", "i32"], returns: "i32" },
+  splice: { args: ["i32", "ptr", "i32", "ptr", "u64", "u32"], returns: "i32" },
+  socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
+  epoll_create1: { args: ["i32"], returns: "i32" },
+  epoll_ctl: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
+  epoll_wait: { args: ["i32", "ptr", "i32", "i32"], returns: "i32" },
+  clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
 } as const;
 
 /**
@@ -103,9 +173,11 @@ const signatures = {
  */
 const scratch = new Uint8Array(new ArrayBuffer(512));
 const scratchWords = new Int32Array(scratch.buffer);
+const scratchLength = new Uint32Array(new ArrayBuffer(8));
 /** `struct pollfd`: i32 descriptor, i16 events wanted, i16 events found. */
 const pollWords = new Int32Array(new ArrayBuffer(256 * 8));
-const scratchLength = new Uint32Array(new ArrayBuffer(8));
+/** What `signal` writes. */
+const one = new BigUint64Array(new ArrayBuffer(8)).fill(1n);
 
 /**
  * A classic BPF program over the TCP header: segments with SYN and without ACK are dropped, all others pass.
@@ -211,6 +283,34 @@ function load(): { libc: Libc; missing: undefined } | { libc: undefined; missing
         const failed = result(symbols.ioctl(fd, SIOCOUTQ, scratch));
         return failed < 0 ? failed : scratchWords[0]!;
       },
+      resetOnClose(fd, reset) {
+        // struct linger: whether it is on, and the seconds to wait.
+        scratchWords[0] = reset ? 1 : 0;
+        scratchWords[1] = 0;
+        return result(symbols.setsockopt(fd, SOL_SOCKET, SO_LINGER, scratch, 8));
+      },
+      finish: (fd) => result(symbols.shutdown(fd, SHUT_WR)),
+      addressOf: (memory) => ptr(memory as NodeJS.TypedArray),
+      eventfd: () => result(symbols.eventfd(0, EFD_NONBLOCK_CLOEXEC)),
+      signal: (eventfd) => result(symbols.write(eventfd, one, 8)),
+      unsignal: (eventfd) => result(symbols.read(eventfd, scratch, 8)),
+      receive: (fd, address, bytes) => result(symbols.recv(fd, address as Pointer, bytes, MSG_DONTWAIT)),
+      send: (fd, address, bytes) => result(symbols.send(fd, address as Pointer, bytes, MSG_DONTWAIT | MSG_NOSIGNAL)),
+      write: (fd, address, bytes) => result(symbols.write(fd, address as Pointer, bytes)),
+      pipe: (address) => result(symbols.pipe2(address as Pointer, O_NONBLOCK_CLOEXEC)),
+      setPipeBytes: (fd, bytes) => result(symbols.fcntl(fd, F_SETPIPE_SZ, bytes)),
+      pipeBytes: (fd) => result(symbols.fcntl(fd, F_GETPIPE_SZ, 0)),
+      splice: (from, to, bytes) =>
+        result(symbols.splice(from, null, to, null, bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)),
+      socketPair: (address) =>
+        result(symbols.socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, address as Pointer)),
+      epollCreate: () => result(symbols.epoll_create1(EPOLL_CLOEXEC)),
+      epollAdd: (epoll, fd, address) => result(symbols.epoll_ctl(epoll, EPOLL_CTL_ADD, fd, address as Pointer)),
+      epollModify: (epoll, fd, address) => result(symbols.epoll_ctl(epoll, EPOLL_CTL_MOD, fd, address as Pointer)),
+      epollRemove: (epoll, fd) => result(symbols.epoll_ctl(epoll, EPOLL_CTL_DEL, fd, null)),
+      epollWait: (epoll, address, count, timeoutMs) =>
+        result(symbols.epoll_wait(epoll, address as Pointer, count, timeoutMs)),
+      monotonicTime: (address) => result(symbols.clock_gettime(CLOCK_MONOTONIC, address as Pointer)),
     };
     return { libc, missing: undefined };
   } catch (cause) {
@@ -231,4 +331,9 @@ export function errnoName(errno: number): string {
   return errnoNames.get(errno) ?? `errno ${errno}`;
 }
 
-const errnoNames = new Map<number, string>(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+/** Of two names for a number the first: EAGAIN, not EWOULDBLOCK. */
+const errnoNames = new Map<number, string>(
+  Object.entries(constants.errno)
+    .toReversed()
+    .map(([name, value]) => [value, name]),
+);

@@ -157,7 +157,7 @@ test("more connections than there are descriptors for: the number to change", as
   expect({ code, stdout, stderr }).toEqual({
     code: 2,
     stdout: "",
-    stderr: `${file}:2:15 limits.connections: 1000 connections need 2064 file descriptors (2 each and 64 in reserve), found a limit of 512: set limits.connections to at most 224, or raise the limit to 2064 (ulimit -Hn, LimitNOFILE= in systemd)\nsluice: the configuration is not valid: 1 problem\n`,
+    stderr: `${file}:2:15 limits.connections: 1000 connections need 2102 file descriptors (2 each and 102 in reserve), found a limit of 512: set limits.connections to at most 205, or raise the limit to 2102 (ulimit -Hn, LimitNOFILE= in systemd)\nsluice: the configuration is not valid: 1 problem\n`,
   });
 });
 

@@ -5,60 +5,67 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { echo, listen } from "../support/backend.ts";
 import { tcpSocketsOf } from "../support/descriptors.ts";
+import { engineAfterMove, engineBeforeMove, engines, workerRuns, type EngineUnderTest } from "../support/engines.ts";
 import { payload } from "../support/payload.ts";
 import { connect } from "../support/peer.ts";
 import { runSluice, SLUICE, startSluice, type LogLine, type Sluice } from "../support/sluice.ts";
 import { refusedPort } from "../support/unreachable.ts";
 import { until } from "../support/until.ts";
 
-test("each connection has one record, with every field in its place and its bytes exact", async () => {
-  await using backend = await listen(async (peer) => {
-    await peer.finished();
-    await peer.send(new Uint8Array(peer.received * 2));
-    await peer.finish();
-  });
-  await using proxy = await startSluice({ config: config(backend.address) });
-  const port = await proxy.port("web");
-  const sizes = [1, 1_000, 300_000];
-  const clients: string[] = [];
-  for (const size of sizes) {
-    await using client = await connect(port);
-    clients.push(`127.0.0.1:${client.localPort}`);
-    await client.send(new Uint8Array(size));
-    await client.finish();
-    await client.receivedBytes(size * 2);
-    await client.finished();
-  }
-  const records = await proxy.recorded(3);
-  const fields =
-    "level time id listener client backend endpoint bytes_to_backend bytes_to_client " +
-    "connect_ms first_byte_ms duration_ms attempts engine end msg";
-  for (const [index, record] of records.entries()) {
-    expect(Object.keys(record).join(" ")).toBe(fields);
-    const { time, connect_ms, first_byte_ms, duration_ms, ...exact } = record as LogLine & Record<string, number>;
-    expect(exact).toEqual({
-      level: "info",
-      id: index + 1,
-      listener: "web",
-      client: clients[index]!,
-      backend: "app",
-      endpoint: backend.address,
-      bytes_to_backend: sizes[index]!,
-      bytes_to_client: sizes[index]! * 2,
-      attempts: 1,
-      engine: "copy",
-      end: "client_finished",
-      msg: "connection",
-    } as never);
-    expect(String(time)).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-    expect(Math.abs(Date.parse(String(time)) - Date.now())).toBeLessThan(60_000);
-    for (const ms of [connect_ms, first_byte_ms, duration_ms]) expect(ms).toBeGreaterThan(0);
-    expect(first_byte_ms).toBeGreaterThanOrEqual(connect_ms!);
-    expect(duration_ms).toBeGreaterThanOrEqual(first_byte_ms!);
-    // Milliseconds with three decimals at most.
-    for (const ms of [connect_ms, first_byte_ms, duration_ms]) expect(String(ms)).toMatch(/^\d+(\.\d{1,3})?$/);
-  }
-});
+test.each([...engines])(
+  "each connection has one record, with every field in its place and its bytes exact: engine %s",
+  async (engine) => {
+    await using backend = await listen(async (peer) => {
+      await peer.finished();
+      await peer.send(new Uint8Array(peer.received * 2));
+      await peer.finish();
+    });
+    await using proxy = await startSluice({ config: config(backend.address, "", engine) });
+    const port = await proxy.port("web");
+    // The last one is bulk for `auto`.
+    const sizes = [1, 1_000, 12_000_000];
+    const clients: string[] = [];
+    for (const size of sizes) {
+      await using client = await connect(port);
+      clients.push(`127.0.0.1:${client.localPort}`);
+      await client.send(new Uint8Array(size));
+      // The upload starts the Worker, and the answer moves the session.
+      if (size > 1_000) await workerRuns(engine, proxy.pid);
+      await client.finish();
+      await client.receivedBytes(size * 2);
+      await client.finished();
+    }
+    const records = await proxy.recorded(3);
+    const fields =
+      "level time id listener client backend endpoint bytes_to_backend bytes_to_client " +
+      "connect_ms first_byte_ms duration_ms attempts engine end msg";
+    for (const [index, record] of records.entries()) {
+      expect(Object.keys(record).join(" ")).toBe(fields);
+      const { time, connect_ms, first_byte_ms, duration_ms, ...exact } = record as LogLine & Record<string, number>;
+      expect(exact).toEqual({
+        level: "info",
+        id: index + 1,
+        listener: "web",
+        client: clients[index]!,
+        backend: "app",
+        endpoint: backend.address,
+        bytes_to_backend: sizes[index]!,
+        bytes_to_client: sizes[index]! * 2,
+        attempts: 1,
+        engine: (sizes[index]! > 1_000 ? engineAfterMove : engineBeforeMove)[engine],
+        end: "client_finished",
+        msg: "connection",
+      } as never);
+      expect(String(time)).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+      expect(Math.abs(Date.parse(String(time)) - Date.now())).toBeLessThan(60_000);
+      for (const ms of [connect_ms, first_byte_ms, duration_ms]) expect(ms).toBeGreaterThan(0);
+      expect(first_byte_ms).toBeGreaterThanOrEqual(connect_ms!);
+      expect(duration_ms).toBeGreaterThanOrEqual(first_byte_ms!);
+      // Milliseconds with three decimals at most.
+      for (const ms of [connect_ms, first_byte_ms, duration_ms]) expect(String(ms)).toMatch(/^\d+(\.\d{1,3})?$/);
+    }
+  },
+);
 
 test("a thousand connections have a thousand records when the process has ended, each id once", async () => {
   await using backend = await listen(echo);
@@ -95,19 +102,22 @@ test("without access records, or above level info, connections leave no line", a
   }
 });
 
-test("level debug tells the start and the stop of every component, in order", async () => {
-  await using backend = await listen(echo);
-  await using proxy = await startSluice({ config: config(backend.address, 'level = "debug"') });
-  await proxy.ready();
-  proxy.signal("SIGTERM");
-  expect((await proxy.exited()).code).toBe(0);
-  const steps = proxy.log.filter((line) => line.level === "debug" && typeof line["component"] === "string");
-  const told = steps.map((line) => `${line.msg} ${String(line["component"])}`).join(", ");
-  expect(told).toBe(
-    "starting backends, started backends, starting listeners, started listeners, starting readiness, started readiness, " +
-      "stopping readiness, stopped readiness, stopping listeners, stopped listeners, stopping backends, stopped backends",
-  );
-});
+test.each([...engines])(
+  "level debug tells the start and the stop of every component, in order: engine %s",
+  async (engine) => {
+    await using backend = await listen(echo);
+    await using proxy = await startSluice({ config: config(backend.address, 'level = "debug"', engine) });
+    await proxy.ready();
+    proxy.signal("SIGTERM");
+    expect((await proxy.exited()).code).toBe(0);
+    const lines = proxy.log.filter((line) => line.level === "debug" && typeof line["component"] === "string");
+    const told = lines.map((line) => `${line.msg} ${String(line["component"])}`);
+    const names = ["backends", ...(engine === "copy" ? [] : ["splice engine"]), "listeners", "readiness"];
+    const steps = (from: string, to: string, order: string[]): string[] =>
+      order.flatMap((name) => [`${from} ${name}`, `${to} ${name}`]);
+    expect(told).toEqual([...steps("starting", "started", names), ...steps("stopping", "stopped", names.toReversed())]);
+  },
+);
 
 test('format "pretty" is for people: the same records, one line each, no JSON and no colours where no terminal is', async () => {
   await using backend = await listen(echo);
@@ -359,8 +369,11 @@ class Folder {
   }
 }
 
-function config(endpoint: string, log = ""): string {
+function config(endpoint: string, log = "", engine: EngineUnderTest = "auto"): string {
   return `
+[forwarding]
+engine = "${engine}"
+
 [limits]
 connections = 1000
 

@@ -133,7 +133,7 @@ const timeoutKeys = fc.record(
 );
 const file = fc
   .record({
-    forwarding: optional(fc.record({ engine: fc.constantFrom("auto", "copy") }, { requiredKeys: [] })),
+    forwarding: optional(fc.record({ engine: fc.constantFrom("auto", "copy", "splice") }, { requiredKeys: [] })),
     limits: optional(
       fc.record(
         { connections: fc.integer({ min: 1, max: 500_000 }), overflow: fc.constantFrom("queue", "reject") },

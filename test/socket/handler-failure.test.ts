@@ -2,9 +2,11 @@
 import { expect, test } from "bun:test";
 import { Dialer, type Dial, type DialFailure, type DialOwner } from "../../src/backend/dial.ts";
 import type { Endpoint } from "../../src/backend/endpoint.ts";
+import type { CopyForwarder } from "../../src/forward/copy/copy-forwarder.ts";
 import type { ProxySocket } from "../../src/forward/receiver.ts";
 import type { Session } from "../../src/session/session.ts";
 import { listen } from "../support/backend.ts";
+import { engineAfterMove, onEveryEngine, type EngineUnderTest } from "../support/engines.ts";
 import { HeldDialer } from "../support/held-dialer.ts";
 import { payload } from "../support/payload.ts";
 import { connect, type Peer } from "../support/peer.ts";
@@ -58,6 +60,11 @@ async function forwarding(proxy: TestProxy, id: number): Promise<Session> {
   return find()!;
 }
 
+/** The halves of a session that the copy engine forwards. */
+function halvesOf(session: Session): Pick<CopyForwarder, "toBackend" | "toClient"> {
+  return session.forwarder as CopyForwarder;
+}
+
 /** Where a handler of a session that forwards may fail. */
 interface FailurePoint {
   readonly name: string;
@@ -69,28 +76,23 @@ interface FailurePoint {
   readonly survivors: "both" | "client" | "backend";
 }
 
+/** What a session is told by its forwarder, whichever engine is behind it. */
 const failurePoints: readonly FailurePoint[] = [
   {
-    name: "bytes of the client",
-    inject: (session) => (session.forwarder!.toBackend.received = fail),
+    name: "the client's first byte",
+    inject: (session) => (session.firstBytesMoved = fail),
     provoke: (client) => void client.send("x"),
     survivors: "both",
   },
   {
-    name: "bytes of the backend",
-    inject: (session) => (session.forwarder!.toClient.received = fail),
+    name: "the backend's first byte",
+    inject: (session) => (session.firstBytesMoved = fail),
     provoke: (_client, peer) => void peer.send("x"),
     survivors: "both",
   },
   {
-    name: "the client's FIN",
-    inject: (session) => (session.forwarder!.toBackend.finished = fail),
-    provoke: (client) => void client.finish(),
-    survivors: "both",
-  },
-  {
-    name: "the backend's FIN",
-    inject: (session) => (session.forwarder!.toClient.finished = fail),
+    name: "the end of a source",
+    inject: (session) => (session.sourceFinished = fail),
     provoke: (_client, peer) => void peer.finish(),
     survivors: "both",
   },
@@ -101,54 +103,211 @@ const failurePoints: readonly FailurePoint[] = [
     survivors: "both",
   },
   {
-    name: "the client's first byte",
-    inject: (session) => (session.firstBytesMoved = fail),
+    name: "a reset",
+    inject: (session) => (session.sourceReset = fail),
+    provoke: (_client, peer) => peer.reset(),
+    survivors: "client",
+  },
+];
+
+/** The handlers of sockets, which the copy engine alone has: of a spliced session Bun knows no socket. */
+const socketFailurePoints: readonly FailurePoint[] = [
+  {
+    name: "bytes of the client",
+    inject: (session) => (halvesOf(session).toBackend.received = fail),
     provoke: (client) => void client.send("x"),
     survivors: "both",
   },
   {
+    name: "bytes of the backend",
+    inject: (session) => (halvesOf(session).toClient.received = fail),
+    provoke: (_client, peer) => void peer.send("x"),
+    survivors: "both",
+  },
+  {
+    name: "the client's FIN",
+    inject: (session) => (halvesOf(session).toBackend.finished = fail),
+    provoke: (client) => void client.finish(),
+    survivors: "both",
+  },
+  {
+    name: "the backend's FIN",
+    inject: (session) => (halvesOf(session).toClient.finished = fail),
+    provoke: (_client, peer) => void peer.finish(),
+    survivors: "both",
+  },
+  {
     name: "the close of the client's socket",
-    inject: (session) => (session.forwarder!.toBackend.closed = fail),
+    inject: (session) => (halvesOf(session).toBackend.closed = fail),
     provoke: (client) => client.reset(),
     survivors: "backend",
   },
   {
     name: "the close of the backend's socket",
-    inject: (session) => (session.forwarder!.toClient.closed = fail),
+    inject: (session) => (halvesOf(session).toClient.closed = fail),
     provoke: (_client, peer) => peer.reset(),
     survivors: "client",
   },
   {
     name: "a refused write",
-    inject: (session) => (session.sinkBroken = fail),
+    inject: (session) => (session.sourceReset = fail),
     provoke: async (client, peer) => {
       await client.send("warm");
       await peer.receivedBytes(4);
-      // One turn of the event loop brings the proxy both, the bytes first, and too many to be written at its end.
-      void client.send(payload(1, 5000));
+      // One turn of the event loop brings the proxy both, the bytes first.
+      void client.send("into the reset");
       peer.reset();
     },
     survivors: "client",
   },
 ];
 
-for (const { name, inject, provoke, survivors } of failurePoints) {
-  test(`a mistake at ${name} resets that session, is reported once, and costs no other`, async () => {
+/** Has a session fail at one point, beside one that goes on. */
+async function failsAlone({ inject, provoke, survivors }: FailurePoint, engine: EngineUnderTest): Promise<void> {
+  await using backend = await listen();
+  await using proxy = startProxy(backend.port, { engine });
+  const finishBystander = await bystander(proxy, () => backend.accepted());
+  await using client = await connect(proxy.port);
+  const peer = await backend.accepted();
+  const session = await forwarding(proxy, 2);
+  inject(session);
+  await provoke(client, peer);
+  if (survivors !== "backend") await client.wasReset();
+  if (survivors !== "client") await peer.wasReset();
+  await until(() => proxy.records.length === 1, "the record");
+  expect(proxy.records[0]).toMatchObject({ id: 2, attempts: 1, end: "internal_error" });
+  // Where no byte had come, `auto` has not moved it.
+  if (engine !== "auto") expect(proxy.records[0]!.engine).toBe(engine);
+  expectOneMistake(proxy);
+  await finishBystander();
+  expect(proxy.records[1]!.engine).toBe(engineAfterMove[engine]);
+}
+
+onEveryEngine((engine) => {
+  for (const point of failurePoints) {
+    test(`a mistake at ${point.name} resets that session, is reported once, and costs no other`, () =>
+      failsAlone(point, engine));
+  }
+
+  test("a mistake at the first byte of a session that has moved before costs that session alone", async () => {
     await using backend = await listen();
-    await using proxy = startProxy(backend.port);
+    await using proxy = startProxy(backend.port, { engine });
     const finishBystander = await bystander(proxy, () => backend.accepted());
     await using client = await connect(proxy.port);
     const peer = await backend.accepted();
     const session = await forwarding(proxy, 2);
-    inject(session);
-    await provoke(client, peer);
-    if (survivors !== "backend") await client.wasReset();
-    if (survivors !== "client") await peer.wasReset();
-    await until(() => proxy.records.length === 1, "the record");
-    expect(proxy.records[0]).toMatchObject({ id: 2, attempts: 1, engine: "copy", end: "internal_error" });
+    await client.send("question");
+    await peer.receivedBytes(8);
+    expect(session.forwarder!.engine).toBe(engineAfterMove[engine]);
+    // Not of the question: a spliced session may hear of it later than its reader.
+    session.firstBytesMoved = (half) => (half === session.forwarder!.toClient ? fail() : undefined);
+    await peer.send("answer");
+    expect(await client.wasReset()).toBe("ECONNRESET");
+    expect(await peer.wasReset()).toBe("ECONNRESET");
+    expect(await proxy.recorded()).toMatchObject({
+      id: 2,
+      bytes_to_backend: 8,
+      bytes_to_client: 6,
+      engine: engineAfterMove[engine],
+      end: "internal_error",
+    });
     expectOneMistake(proxy);
     await finishBystander();
   });
+
+  test("a mistake in a timer resets that session and costs no other, whose timers go on", async () => {
+    await using backend = await listen();
+    await using proxy = startProxy(backend.port, { engine, timeouts: { idleMs: 300 } });
+    await using other = await connect(proxy.port);
+    await using client = await connect(proxy.port);
+    const peers = [await backend.accepted(), await backend.accepted()];
+    const session = await forwarding(proxy, 2);
+    await Promise.all([client.send("x"), other.send("x")]);
+    await Promise.all(peers.map((peer) => peer.receivedBytes(1)));
+    session.expired = fail;
+    expect(await client.wasReset()).toBe("ECONNRESET");
+    expect(await other.wasReset()).toBe("ECONNRESET");
+    await Promise.all(peers.map((peer) => peer.wasReset()));
+    await proxy.recorded(2);
+    expect(new Map(proxy.records.map(({ id, end }) => [id, end]))).toEqual(
+      new Map([
+        [1, "idle_timeout"],
+        [2, "internal_error"],
+      ]),
+    );
+    expect(proxy.records.map((record) => record.engine)).toEqual(Array(2).fill(engineAfterMove[engine]));
+    expectOneMistake(proxy);
+  });
+
+  test("a second mistake, while the first one is dealt with, leaves nothing open, whoever moves the bytes", async () => {
+    await using backend = await listen();
+    await using proxy = startProxy(backend.port, { engine });
+    await using client = await connect(proxy.port);
+    const peer = await backend.accepted();
+    const session = await forwarding(proxy, 1);
+    session.firstBytesMoved = fail;
+    session.sourceClosed = fail;
+    session.connectionsClosed = fail;
+    await client.send("x");
+    expect(await client.wasReset()).toBe("ECONNRESET");
+    expect(await peer.wasReset()).toBe("ECONNRESET");
+    expect(await proxy.recorded()).toMatchObject({ bytes_to_backend: 1, end: "internal_error" });
+    const reported = proxy.internalErrors.splice(0);
+    expect(reported.length).toBeGreaterThanOrEqual(2);
+    expect(new Set(reported)).toEqual(new Set([mistake]));
+  });
+
+  test("a record that can't be made is reported, and the permit is given back all the same", async () => {
+    await using backend = await listen();
+    await using proxy = startProxy(backend.port, { engine });
+    await using client = await connect(proxy.port);
+    await using peer = await backend.accepted();
+    const session = await forwarding(proxy, 1);
+    await client.send("x");
+    await peer.receivedBytes(1);
+    expect(session.forwarder!.engine).toBe(engineAfterMove[engine]);
+    const record = session.record();
+    session.record = fail;
+    await client.finish();
+    await peer.finished();
+    await peer.finish();
+    await client.finished();
+    await until(() => proxy.internalErrors.length > 0, "the mistake to be reported");
+    expectOneMistake(proxy);
+    await proxy.idle();
+    // The only connection without one: the proxy's end counts them.
+    expect(proxy.records).toEqual([]);
+    proxy.records.push(record);
+  });
+
+  if (engine === "copy") return;
+
+  test("a mistake when a session is about to be taken over resets that session and costs no other", async () => {
+    const dialer = new SabotagedDialer();
+    await using backend = await listen();
+    await using proxy = startProxy(backend.port, { engine, dialer });
+    const finishBystander = await bystander(proxy, () => backend.accepted());
+    // On `splice` it is to be taken over before a byte comes.
+    dialer.beforeDialed = () => (proxy.sessions.find(({ id }) => id === 2)!.moveWanted = fail);
+    await using client = await connect(proxy.port);
+    const peer = await backend.accepted();
+    if (engine === "auto") {
+      await forwarding(proxy, 2);
+      await client.send("x");
+    }
+    expect(await client.wasReset()).toBe("ECONNRESET");
+    await peer.closed();
+    expect(await proxy.recorded()).toMatchObject({ id: 2, engine: "copy", end: "internal_error" });
+    expectOneMistake(proxy);
+    await finishBystander();
+  });
+});
+
+// The copy engine alone.
+
+for (const point of socketFailurePoints) {
+  test(`a mistake at ${point.name} resets that session, is reported once, and costs no other`, () =>
+    failsAlone(point, "copy"));
 }
 
 test("a mistake when a socket is writable resets that session and costs no other", async () => {
@@ -164,7 +323,7 @@ test("a mistake when a socket is writable resets that session and costs no other
   void client.send(payload(3, 50_000_000));
   await settled(() => client.sent, "the client to be stopped");
   const session = await forwarding(proxy, 2);
-  session.forwarder!.toClient.writable = fail;
+  halvesOf(session).toClient.writable = fail;
   peer.resumeReading();
   expect(await client.wasReset()).toBe("ECONNRESET");
   expect(await peer.wasReset()).toBe("ECONNRESET");
@@ -173,26 +332,25 @@ test("a mistake when a socket is writable resets that session and costs no other
   await finishBystander();
 });
 
-test("a mistake in a timer resets that session and costs no other, whose timers go on", async () => {
+test("a second mistake, while the first one is dealt with, leaves nothing open", async () => {
   await using backend = await listen();
-  await using proxy = startProxy(backend.port, { timeouts: { idleMs: 300 } });
-  await using other = await connect(proxy.port);
+  await using proxy = startProxy(backend.port);
   await using client = await connect(proxy.port);
-  const peers = [await backend.accepted(), await backend.accepted()];
-  const session = await forwarding(proxy, 2);
-  session.expired = fail;
+  const peer = await backend.accepted();
+  const { toBackend, toClient } = halvesOf(await forwarding(proxy, 1));
+  toBackend.received = fail;
+  toBackend.closed = fail;
+  toClient.closed = fail;
+  await client.send("x");
   expect(await client.wasReset()).toBe("ECONNRESET");
-  expect(await other.wasReset()).toBe("ECONNRESET");
-  await Promise.all(peers.map((peer) => peer.wasReset()));
-  await proxy.recorded(2);
-  expect(new Map(proxy.records.map(({ id, end }) => [id, end]))).toEqual(
-    new Map([
-      [1, "idle_timeout"],
-      [2, "internal_error"],
-    ]),
-  );
-  expectOneMistake(proxy);
+  expect(await peer.wasReset()).toBe("ECONNRESET");
+  expect(await proxy.recorded()).toMatchObject({ bytes_to_backend: 0, end: "internal_error" });
+  const reported = proxy.internalErrors.splice(0);
+  expect(reported.length).toBeGreaterThanOrEqual(1);
+  expect(new Set(reported)).toEqual(new Set([mistake]));
 });
+
+// Before there is a forwarder.
 
 test("a mistake while a connection is accepted resets it and costs no other", async () => {
   await using backend = await listen();
@@ -367,24 +525,6 @@ test("a mistake while early bytes are handed on closes both sockets", async () =
   expectOneMistake(proxy);
 });
 
-test("a second mistake, while the first one is dealt with, leaves nothing open", async () => {
-  await using backend = await listen();
-  await using proxy = startProxy(backend.port);
-  await using client = await connect(proxy.port);
-  const peer = await backend.accepted();
-  const { toBackend, toClient } = (await forwarding(proxy, 1)).forwarder!;
-  toBackend.received = fail;
-  toBackend.closed = fail;
-  toClient.closed = fail;
-  await client.send("x");
-  expect(await client.wasReset()).toBe("ECONNRESET");
-  expect(await peer.wasReset()).toBe("ECONNRESET");
-  expect(await proxy.recorded()).toMatchObject({ bytes_to_backend: 0, end: "internal_error" });
-  const reported = proxy.internalErrors.splice(0);
-  expect(reported.length).toBeGreaterThanOrEqual(1);
-  expect(new Set(reported)).toEqual(new Set([mistake]));
-});
-
 /** A dialer in which a test can have something fail. */
 class SabotagedDialer extends Dialer {
   begun = 0;
@@ -408,23 +548,3 @@ class SabotagedDialer extends Dialer {
     });
   }
 }
-
-test("a record that can't be made is reported, and the permit is given back all the same", async () => {
-  await using backend = await listen();
-  await using proxy = startProxy(backend.port);
-  await using client = await connect(proxy.port);
-  await using peer = await backend.accepted();
-  const session = await forwarding(proxy, 1);
-  const record = session.record();
-  session.record = fail;
-  await client.finish();
-  await peer.finished();
-  await peer.finish();
-  await client.finished();
-  await until(() => proxy.internalErrors.length > 0, "the mistake to be reported");
-  expectOneMistake(proxy);
-  await proxy.idle();
-  // The only connection without one: the proxy's end counts them.
-  expect(proxy.records).toEqual([]);
-  proxy.records.push(record);
-});

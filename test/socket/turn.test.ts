@@ -1,5 +1,6 @@
 /** Small writes at the end of a turn, and the FIN that goes with them, on real sockets. */
 import { expect, spyOn, test } from "bun:test";
+import type { CopyForwarder } from "../../src/forward/copy/copy-forwarder.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { listen } from "../support/backend.ts";
 import { connect } from "../support/peer.ts";
@@ -47,7 +48,7 @@ test("a FIN is found where there is one, and none where a descriptor is gone", a
   const peer = await backend.accepted();
   await client.send("question");
   await peer.receivedBytes(8);
-  const { toBackend, toClient } = proxy.sessions[0]!.forwarder!;
+  const { toBackend, toClient } = proxy.sessions[0]!.forwarder as CopyForwarder;
   const fds = new Int32Array(new ArrayBuffer(12));
   const look = (): number[] => {
     fds.set([toBackend.source.fd, toClient.source.fd, -1]);
@@ -58,4 +59,19 @@ test("a FIN is found where there is one, and none where a descriptor is gone", a
   await peer.finish();
   await client.finished();
   expect(look()).toEqual([0, 1, 0]);
+});
+
+test("a backend that answers and resets in the turn that brings it a few bytes: the answer arrives, then the reset", async () => {
+  await using backend = await listen();
+  await using proxy = startProxy(backend.port);
+  await using client = await connect(proxy.port);
+  const peer = await backend.accepted();
+  await client.send("part one");
+  await peer.receivedBytes(8);
+  void client.send("part two");
+  void peer.send("413 too large");
+  peer.reset();
+  expect(await client.wasReset()).toBe("ECONNRESET");
+  expect(client.text()).toBe("413 too large");
+  expect(await proxy.recorded()).toMatchObject({ bytes_to_client: 13, end: "backend_reset" });
 });

@@ -1,19 +1,21 @@
 /** A socket without a kernel: takes as many bytes as it is told to, for tests of what writes to sockets. */
-import type { HalfOwner } from "../../src/forward/half.ts";
-import { endTurn } from "../../src/forward/turn.ts";
+import { neverBulk, type BulkRule, type MoveReason } from "../../src/forward/bulk-rule.ts";
+import { CopyForwarder } from "../../src/forward/copy/copy-forwarder.ts";
+import type { CopyHalf } from "../../src/forward/copy/copy-half.ts";
+import type { ForwarderOwner, Half } from "../../src/forward/forwarder.ts";
 import { nobody, type ProxySocket, type Receiver } from "../../src/forward/receiver.ts";
 
 /** Behaves as Bun's TCP socket (1.4.5), as far as a half can tell. */
 export class FakeSocket {
   data: Receiver = nobody;
-  /** It has none, so nobody looks for a FIN in it. */
-  readonly fd = -1;
   /** Bytes that the next writes will take; `"broken"`: they are refused, as after a reset. */
   room: number | "broken" = Infinity;
   paused = false;
+  /** No descriptor: nothing of the system can be asked of it. */
+  readonly fd = -1;
   /** What was written, in pieces as large as they were taken. */
   readonly taken: Uint8Array[] = [];
-  readonly calls: ("pause" | "resume" | "shutdown")[] = [];
+  readonly calls: ("pause" | "resume" | "shutdown" | "terminate")[] = [];
 
   /** The socket as its users know it. */
   get socket(): ProxySocket {
@@ -49,10 +51,10 @@ export class FakeSocket {
     this.calls.push("shutdown");
   }
 
-  /** Bytes arrive, alone in their turn of the event loop. */
-  receive(bytes: Uint8Array): void {
-    this.data.received(bytes);
-    endTurn();
+  /** As of a socket whose receiver has been taken away before: what would be told within the call goes nowhere. */
+  terminate(): void {
+    this.calls.push("terminate");
+    this.data.closed(undefined);
   }
 
   /** There is room for so many bytes more, and whoever writes is told. */
@@ -62,9 +64,13 @@ export class FakeSocket {
   }
 }
 
-/** Remembers what it was told, in order; the names of the calls. */
-export class FakeHalfOwner implements HalfOwner {
+/** Remembers what it was told, in order: the names of the calls. */
+export class FakeForwarderOwner implements ForwarderOwner {
   readonly told: string[] = [];
+  /** The peers that have reset, as the halves that read from them. */
+  readonly resetBy: Half[] = [];
+  /** What `moveWanted` does besides. */
+  onMoveWanted: () => void = () => {};
 
   firstBytesMoved(): void {
     this.told.push("firstBytesMoved");
@@ -78,15 +84,50 @@ export class FakeHalfOwner implements HalfOwner {
     this.told.push("halfEnded");
   }
 
-  sourceClosed(_half: unknown, error: Error | undefined): void {
-    this.told.push(error === undefined ? "sourceClosed" : `sourceClosed: ${error.message}`);
+  sourceClosed(): void {
+    this.told.push("sourceClosed");
   }
 
-  sinkBroken(): void {
-    this.told.push("sinkBroken");
+  sourceReset(half: Half): void {
+    this.told.push("sourceReset");
+    this.resetBy.push(half);
+  }
+
+  connectionsClosed(): void {
+    this.told.push("connectionsClosed");
+  }
+
+  moveWanted(why: MoveReason): void {
+    this.told.push(`moveWanted: ${why}`);
+    this.onMoveWanted();
   }
 
   handlerFailed(error: Error): void {
     this.told.push(`handlerFailed: ${error.message}`);
   }
+
+  engineFailed(): void {
+    this.told.push("engineFailed");
+  }
+}
+
+/** A forwarder of the copy engine between two fake sockets. */
+export interface FakeSession {
+  readonly client: FakeSocket;
+  readonly backend: FakeSocket;
+  readonly owner: FakeForwarderOwner;
+  readonly clock: { nowMs: number };
+  readonly forwarder: CopyForwarder;
+  /** The half under test: the one to the backend. */
+  readonly half: CopyHalf;
+}
+
+/** See `FakeSession`; its clock stands at 100. */
+export function fakeSession(rule: BulkRule = neverBulk): FakeSession {
+  const client = new FakeSocket();
+  const backend = new FakeSocket();
+  const owner = new FakeForwarderOwner();
+  const clock = { nowMs: 100 };
+  const forwarder = new CopyForwarder(client.socket, backend.socket, owner, clock, rule);
+  return { client, backend, owner, clock, forwarder, half: forwarder.toBackend };
 }

@@ -1,5 +1,5 @@
 /**
- * What the tests need of the C library: sockets that Bun does not accept from, and receive buffers of a chosen size.
+ * What the tests need of the C library: sockets that Bun does not accept from, buffers of a chosen size, sizes of pipes.
  * It is the tests' own, apart from the program's, so that a mistake there does not hide itself here.
  */
 import { dlopen, read } from "bun:ffi";
@@ -13,6 +13,8 @@ const { symbols } = dlopen("libc.so.6", {
   setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
   accept: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
+  send: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
+  fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
 });
 
 const AF_INET = 2;
@@ -20,6 +22,8 @@ const SOCK_STREAM_CLOEXEC = 1 | 0o2000000;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
 const SOCKADDR_IN_BYTES = 16;
+const F_GETPIPE_SZ = 1032;
+const MSG_OOB = 1;
 
 // Native memory must not be a small typed array of its own (bun#32055), and nothing but this module keeps it alive.
 const address = new Uint8Array(new ArrayBuffer(SOCKADDR_IN_BYTES));
@@ -52,6 +56,17 @@ export function acceptOn(fd: number): number {
 export function setReceiveBuffer(fd: number, bytes: number): void {
   word[0] = bytes;
   checked("setsockopt", symbols.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, word, 4));
+}
+
+/** The capacity of a pipe in bytes. */
+export function pipeCapacity(fd: number): number {
+  return checked("fcntl", symbols.fcntl(fd, F_GETPIPE_SZ, 0));
+}
+
+/** Sends one byte, zero, as TCP urgent data. */
+export function sendUrgent(fd: number): void {
+  word[0] = 0;
+  checked("send", symbols.send(fd, word, 1, MSG_OOB));
 }
 
 /** Closes a descriptor that Bun does not own. */

@@ -5,7 +5,7 @@
  * Every wait is bounded and fails with a sentence that says what was awaited and what was seen.
  */
 import type { Socket, SocketHandler } from "bun";
-import { setReceiveBuffer } from "./libc.ts";
+import { sendUrgent, setReceiveBuffer } from "./libc.ts";
 import { Payload, PayloadCheck } from "./payload.ts";
 import { PATIENCE_MS, Waiting } from "./until.ts";
 
@@ -115,6 +115,11 @@ export class Peer {
   /** Half-close: the FIN goes out after what is queued; reading goes on. */
   finish(withinMs?: number): Promise<void> {
     return this.#do({ source: undefined, offset: 0 }, () => `${this.name} to have sent its FIN`, withinMs);
+  }
+
+  /** Sends one byte as TCP urgent data, behind what the kernel has taken so far; `sent` does not count it. */
+  sendUrgent(): void {
+    sendUrgent(this.#fd());
   }
 
   /** RST, at once; what the kernel has not sent yet is lost. */
@@ -260,9 +265,7 @@ export class Peer {
       return;
     }
     if (this.#options.paused === true) socket.pause();
-    // Bun's types do not have `fd`, the runtime does.
-    const { fd } = socket as unknown as { fd: number };
-    if (this.#options.receiveBufferBytes !== undefined) setReceiveBuffer(fd, this.#options.receiveBufferBytes);
+    if (this.#options.receiveBufferBytes !== undefined) setReceiveBuffer(this.#fd(), this.#options.receiveBufferBytes);
     this.#waiting.changed();
   }
 
@@ -394,6 +397,11 @@ export class Peer {
   #open(): Socket<Peer> {
     if (this.#socket === undefined) throw new Error(`${this.name} is not connected`);
     return this.#socket;
+  }
+
+  /** Bun's types do not have `fd`, the runtime does. */
+  #fd(): number {
+    return (this.#open() as unknown as { fd: number }).fd;
   }
 
   #keep(chunk: Uint8Array): void {

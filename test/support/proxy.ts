@@ -15,9 +15,10 @@ import { Service, type ServiceSettings } from "../../src/listener/service.ts";
 import type { SessionTimeouts } from "../../src/session/deadlines.ts";
 import type { AccessRecord } from "../../src/session/record.ts";
 import { SessionRegistry } from "../../src/session/registry.ts";
-import { Session } from "../../src/session/session.ts";
+import { Session, type Mover } from "../../src/session/session.ts";
 import { ActiveConnections } from "../../src/stats/active-connections.ts";
 import { countDescriptors } from "./descriptors.ts";
+import { engineDescriptors, moverOf, spliceEngine, type EngineUnderTest } from "./engines.ts";
 import { until } from "./until.ts";
 
 /** How a proxy differs from the plain one: generous timeouts, no limits worth speaking of. */
@@ -27,6 +28,10 @@ export interface ProxyOptions {
   readonly overflow?: Overflow;
   readonly retries?: number;
   readonly settings?: Partial<Pick<ServiceSettings, "keepaliveMs" | "noDelay">>;
+  /** Who moves the bytes; `copy` unless said otherwise. Others only inside of `onEveryEngine`. */
+  readonly engine?: EngineUnderTest;
+  /** Stands in for what takes over the sessions of `engine`. */
+  readonly mover?: Mover;
   /** Stands in for the dialer. */
   readonly dialer?: Dialer;
   /** Where the endpoints are, and where it listens; 127.0.0.1. */
@@ -60,7 +65,7 @@ export class TestProxy {
   readonly wheel: TimerWheel;
   readonly backend: Backend;
   readonly service: Service;
-  readonly #descriptorsBefore = countDescriptors();
+  readonly #descriptorsBefore = countDescriptors() - engineDescriptors();
 
   constructor(backendPorts: readonly number[], options: ProxyOptions) {
     this.dialer = options.dialer ?? new Dialer();
@@ -83,6 +88,7 @@ export class TestProxy {
       wheel: this.wheel,
       dialer: this.dialer,
       registry: this.registry,
+      mover: options.mover ?? moverOf(options.engine ?? "copy"),
       admission: new Admission(this.active, options.limit ?? 10_000, options.overflow ?? "queue"),
       access: (record) => this.records.push(record),
       internalError: (error) => this.internalErrors.push(error),
@@ -98,6 +104,18 @@ export class TestProxy {
   /** The sessions open now, oldest first. */
   get sessions(): readonly Session[] {
     return [...this.registry.open];
+  }
+
+  /**
+   * Resolves when so many sessions are open and forward. What a client sends from then on is not part of an opening, so
+   * on `auto` it moves the session.
+   */
+  async forwarding(count = 1): Promise<void> {
+    const phases = (): string[] => this.sessions.map(({ phase }) => phase);
+    await until(
+      () => phases().length === count && phases().every((phase) => phase === "forwarding"),
+      () => `${count} sessions to forward: there are ${JSON.stringify(phases())}`,
+    );
   }
 
   /** Resolves when this many access records have been written; with the last of them. */
@@ -119,6 +137,7 @@ export class TestProxy {
       dials: this.dialer.pending,
       abandonedDials: this.dialer.abandoned,
       timers: this.wheel.size,
+      lent: spliceEngine.sessions,
     });
     await until(
       () => Object.values(state()).every((count) => count === 0),
@@ -135,8 +154,9 @@ export class TestProxy {
     // Nobody connects any more, so there is no accept queue to wait for.
     await this.service.listener.close(AbortSignal.abort());
     await until(
-      () => countDescriptors() <= this.#descriptorsBefore,
-      () => `descriptors to be as before (${this.#descriptorsBefore}): there are ${countDescriptors()}`,
+      () => countDescriptors() - engineDescriptors() <= this.#descriptorsBefore,
+      () =>
+        `descriptors to be as before (${this.#descriptorsBefore}): there are ${countDescriptors() - engineDescriptors()}`,
     );
     expect(this.internalErrors).toEqual([]);
     expect(this.service.listener.total).toBe(this.records.length);

@@ -159,8 +159,8 @@ describe("a value that is refused stands at its variable", () => {
     ],
     [
       "SLUICE_FORWARDING_ENGINE",
-      "splice",
-      'forwarding.engine: "splice" is not supported yet, wanted one of "auto", "copy"',
+      "sendfile",
+      'forwarding.engine: found "sendfile", wanted one of "auto", "copy", "splice"',
     ],
     [
       "SLUICE_FORWARDING_WORKERS",

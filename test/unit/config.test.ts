@@ -89,6 +89,7 @@ describe("the program's form", () => {
 describe("a value that is accepted", () => {
   const rows: [table: string, key: string, value: unknown, effective: unknown][] = [
     ["forwarding", "engine", "copy", { engine: "copy", workers: 1 }],
+    ["forwarding", "engine", "splice", { engine: "splice", workers: 1 }],
     ["limits", "connections", 1, { connections: 1, overflow: "queue" }],
     ["limits", "connections", 500_000, { connections: 500_000, overflow: "queue" }],
     ["limits", "overflow", "reject", { connections: 10_000, overflow: "reject" }],
@@ -171,9 +172,9 @@ describe("a value that is refused", () => {
   const DURATION = 'wanted a duration such as "250ms", "5s", "1m30s" or "1h"';
   const CONNECTIONS = "wanted a whole number from 1 to 10_000_000";
   const rows: [table: string, key: string, value: unknown, message: string][] = [
-    ["forwarding", "engine", "spli", 'found "spli", wanted one of "auto", "copy"'],
-    ["forwarding", "engine", "splic", 'found "splic", wanted one of "auto", "copy" (did you mean "splice"?)'],
-    ["forwarding", "engine", 1, 'found 1, wanted one of "auto", "copy"'],
+    ["forwarding", "engine", "spli", 'found "spli", wanted one of "auto", "copy", "splice"'],
+    ["forwarding", "engine", "splic", 'found "splic", wanted one of "auto", "copy", "splice" (did you mean "splice"?)'],
+    ["forwarding", "engine", 1, 'found 1, wanted one of "auto", "copy", "splice"'],
     ["forwarding", "workers", 0, 'found 0, wanted a whole number from 1 to 1_024, or "auto"'],
     ["forwarding", "workers", 1.5, 'found 1.5, wanted a whole number from 1 to 1_024, or "auto"'],
     ["forwarding", "workers", 1025, 'found 1025, wanted a whole number from 1 to 1_024, or "auto"'],
@@ -664,6 +665,25 @@ describe("limits.connections and the limit of file descriptors", () => {
     ]);
   });
 
+  test.each(["auto", "splice"])("what the splice engine needs is kept in reserve: engine %j", (engine) => {
+    const splicing = { ...at(1024), spliceFds: 67 };
+    const forwarding = { engine };
+    expect(fromValue({ forwarding }, {}, splicing).config?.limits.connections).toBe(446);
+    expect(fromValue({ forwarding, limits: { connections: 446 } }, {}, splicing).problems).toEqual([]);
+    expect(fromValue({ forwarding, limits: { connections: 447 } }, {}, splicing).problems).toEqual([
+      `limits.connections: 447 connections need 1025 file descriptors (2 each and 131 in reserve), found a limit of 1024: set limits.connections to at most 446, or raise the limit to 1025 ${HOW}`,
+    ]);
+    // Where it can't be used, it needs nothing.
+    expect(fromValue({ forwarding }, {}, at(1024)).config?.limits.connections).toBe(480);
+  });
+
+  test("without the splice engine nothing is kept for it", () => {
+    const splicing = { ...at(1024), spliceFds: 67 };
+    const forwarding = { engine: "copy" };
+    expect(fromValue({ forwarding }, {}, splicing).config?.limits.connections).toBe(480);
+    expect(fromValue({ forwarding, limits: { connections: 480 } }, {}, splicing).problems).toEqual([]);
+  });
+
   test("an invalid number is reported once, and not taken for the default", () => {
     expect(fromValue({ limits: { connections: 0 } }, {}, at(10)).problems).toEqual([
       "limits.connections: found 0, wanted a whole number from 1 to 10_000_000",
@@ -677,10 +697,6 @@ describe("what is not built yet", () => {
   const defaultIs = (found: string, fallback: string) =>
     `found ${found}, which is not supported yet, wanted the default, ${fallback}`;
   const rows: [extra: Record<string, unknown>, line: string][] = [
-    [
-      { forwarding: { engine: "splice" } },
-      'forwarding.engine: "splice" is not supported yet, wanted one of "auto", "copy"',
-    ],
     [{ forwarding: { workers: 2 } }, `forwarding.workers: ${defaultIs("2", "1")}`],
     [{ forwarding: { workers: "auto" } }, `forwarding.workers: ${defaultIs('"auto"', "1")}`],
     [{ timeouts: { inspect: "6s" } }, `timeouts.inspect: ${defaultIs('"6s"', '"5s"')}`],

@@ -5,7 +5,7 @@
  * woken in one go they find each other running. And at the end of a turn it can be seen that a FIN follows what is to be
  * written, so that both leave in one segment.
  */
-import { libc } from "../sys/libc.ts";
+import { libc } from "../../sys/libc.ts";
 
 /** Who puts something off. */
 export interface Postponed {

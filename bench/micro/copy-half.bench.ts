@@ -1,7 +1,9 @@
-/** What a half adds to the socket's own write, without a kernel: `bun bench/micro/half.bench.ts`. */
+/** What a half of the copy engine adds to the socket's own write, without a kernel: `bun bench/micro/copy-half.bench.ts`. */
 import { bench, group, run } from "mitata";
-import { Forwarder } from "../../src/forward/forwarder.ts";
-import type { HalfOwner } from "../../src/forward/half.ts";
+import { autoBulk, neverBulk, type BulkRule } from "../../src/forward/bulk-rule.ts";
+import { CopyForwarder } from "../../src/forward/copy/copy-forwarder.ts";
+import { endTurn } from "../../src/forward/copy/turn.ts";
+import type { ForwarderOwner } from "../../src/forward/forwarder.ts";
 import { nobody, type ProxySocket, type Receiver } from "../../src/forward/receiver.ts";
 
 /** Takes everything, or `room` bytes of it. */
@@ -9,6 +11,8 @@ class Sink {
   data: Receiver = nobody;
   room = Infinity;
   pauses = 0;
+  /** No descriptor: nothing of the system can be asked of it. */
+  readonly fd = -1;
 
   write(bytes: Uint8Array, _offset?: number, length = bytes.byteLength): number {
     const taken = length < this.room ? length : this.room;
@@ -25,31 +29,46 @@ class Sink {
   }
 }
 
-const owner: HalfOwner = {
+const owner: ForwarderOwner = {
   firstBytesMoved() {},
   sourceFinished() {},
   halfEnded() {},
   sourceClosed() {},
-  sinkBroken() {},
+  sourceReset() {},
+  connectionsClosed() {},
+  moveWanted() {},
+  engineFailed() {},
   handlerFailed(error) {
     throw error;
   },
 };
 
-function forwarder(): { readonly client: Sink; readonly backend: Sink } {
+function forwarder(rule: BulkRule = neverBulk): { readonly client: Sink; readonly backend: Sink } {
   const client = new Sink();
   const backend = new Sink();
-  new Forwarder(client as unknown as ProxySocket, backend as unknown as ProxySocket, owner, { nowMs: 1 });
+  new CopyForwarder(client as unknown as ProxySocket, backend as unknown as ProxySocket, owner, { nowMs: 1 }, rule);
   return { client, backend };
 }
 
 const small = new Uint8Array(64);
+/** Larger than what is put off to the end of a turn. */
+const medium = new Uint8Array(8_192);
 const large = new Uint8Array(524_288);
 
 group("received", () => {
   const { client, backend } = forwarder();
+  const watched = forwarder(autoBulk);
   bench("for comparison: the sink's write alone", () => backend.write(small));
-  bench("a chunk that is taken whole", () => client.data.received(small));
+  bench("a chunk that is written at once", () => client.data.received(medium));
+  bench("the same, while it is watched for bulk", () => watched.client.data.received(medium));
+  bench("a small chunk, and the end of its turn", () => {
+    client.data.received(small);
+    endTurn();
+  });
+  bench("the same, while it is watched for bulk", () => {
+    watched.client.data.received(small);
+    endTurn();
+  });
   bench("a spurious drain", () => backend.data.writable());
 });
 
