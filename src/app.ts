@@ -12,7 +12,7 @@ import { assert, unreachable } from "./core/assert.ts";
 import type { Clock } from "./core/clock.ts";
 import { SluiceError } from "./core/error.ts";
 import { TimerWheel } from "./core/timer-wheel.ts";
-import { alwaysBulk, autoBulk } from "./forward/bulk-rule.ts";
+import { moveAtOnce, autoMove } from "./forward/move-rule.ts";
 import { spliceSessionsMax } from "./forward/splice/capacity.ts";
 import { SpliceEngine } from "./forward/splice/engine.ts";
 import { spliceMissing } from "./forward/splice/probe.ts";
@@ -108,7 +108,7 @@ export class App implements AdminPort {
     const { engine } = this.#config.forwarding;
     if (engine === "copy" || spliceMissing() !== undefined) return undefined;
     return new SpliceEngine({
-      rule: engine === "auto" ? autoBulk : alwaysBulk,
+      rule: engine === "auto" ? autoMove : moveAtOnce,
       sessionsMax: spliceSessionsMax(fdLimit),
       clock,
       workerDied: (error, connections) =>

@@ -1,6 +1,6 @@
 /** What a half of the copy engine adds to the socket's own write, without a kernel: `bun bench/micro/copy-half.bench.ts`. */
 import { bench, group, run } from "mitata";
-import { autoBulk, neverBulk, type BulkRule } from "../../src/forward/bulk-rule.ts";
+import { autoMove, neverMove, type MoveRule } from "../../src/forward/move-rule.ts";
 import { CopyForwarder } from "../../src/forward/copy/copy-forwarder.ts";
 import { endTurn } from "../../src/forward/copy/turn.ts";
 import type { ForwarderOwner } from "../../src/forward/forwarder.ts";
@@ -43,7 +43,7 @@ const owner: ForwarderOwner = {
   },
 };
 
-function forwarder(rule: BulkRule = neverBulk): { readonly client: Sink; readonly backend: Sink } {
+function forwarder(rule: MoveRule = neverMove): { readonly client: Sink; readonly backend: Sink } {
   const client = new Sink();
   const backend = new Sink();
   new CopyForwarder(client as unknown as ProxySocket, backend as unknown as ProxySocket, owner, { nowMs: 1 }, rule);
@@ -57,7 +57,7 @@ const large = new Uint8Array(524_288);
 
 group("received", () => {
   const { client, backend } = forwarder();
-  const watched = forwarder(autoBulk);
+  const watched = forwarder(autoMove);
   bench("for comparison: the sink's write alone", () => backend.write(small));
   bench("a chunk that is written at once", () => client.data.received(medium));
   bench("the same, while it is watched for bulk", () => watched.client.data.received(medium));

@@ -1,5 +1,5 @@
 /** What a session knows of whoever moves its bytes: a forwarder of two halves, whichever engine is behind it. */
-import type { MoveReason } from "./bulk-rule.ts";
+import type { MoveReason } from "./move-rule.ts";
 
 /** Who moves the bytes of a session; the word in records and `/status`. */
 export type Engine =

@@ -10,7 +10,7 @@ import type { Endpoint } from "../backend/endpoint.ts";
 import { assert, unreachable } from "../core/assert.ts";
 import type { Clock } from "../core/clock.ts";
 import { TimerNode, wheelTickMs, type TimerWheel } from "../core/timer-wheel.ts";
-import { neverBulk, type BulkRule, type MoveReason } from "../forward/bulk-rule.ts";
+import { neverMove, type MoveRule, type MoveReason } from "../forward/move-rule.ts";
 import { CopyForwarder } from "../forward/copy/copy-forwarder.ts";
 import type { Forwarder, ForwarderOwner, Half } from "../forward/forwarder.ts";
 import type { ProxySocket } from "../forward/receiver.ts";
@@ -48,7 +48,7 @@ export interface SessionContext {
 
 /** An engine that can take over from the copy engine, and when it is to. */
 export interface Mover {
-  readonly rule: BulkRule;
+  readonly rule: MoveRule;
   /**
    * Takes the connections of a forwarder that is `movable`; `undefined` when it can't take any now. From then on the
    * owner hears of them from the forwarder returned.
@@ -236,7 +236,7 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
     this.#attempts!.succeeded();
     const { mover, wheel, noDelay } = this.context;
     // First: from here on the socket is closed with the session, whatever fails.
-    this.#forwarder = new CopyForwarder(this.#client!, socket, this, wheel, mover?.rule ?? neverBulk);
+    this.#forwarder = new CopyForwarder(this.#client!, socket, this, wheel, mover?.rule ?? neverMove);
     if (!noDelay) socket.setNoDelay(false);
     this.#apply("dialed");
   }
@@ -262,11 +262,11 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
     toBackend.begin(opening.chunks, opening.paused);
     if (opening.clientFinished) toBackend.finished();
     // Not at once: the event that told of the backend may still have bytes of it for the half.
-    if (this.context.mover?.rule.bytes === 0) queueMicrotask(() => this.#moveAtOnce());
+    if (this.context.mover?.rule.bytes === 0) queueMicrotask(() => this.#moveNow());
   }
 
   /** No socket's handler is above it, so a mistake has to be caught here. */
-  #moveAtOnce(): void {
+  #moveNow(): void {
     try {
       this.moveWanted("bulk");
     } catch (mistake) {

@@ -1,7 +1,7 @@
 /** A half of the copy engine under every sequence of chunks, turns, partial writes, drains and resets of the source: no byte is lost or swapped. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { neverBulk, type BulkRule } from "../../src/forward/bulk-rule.ts";
+import { neverMove, type MoveRule } from "../../src/forward/move-rule.ts";
 import { CopyForwarder } from "../../src/forward/copy/copy-forwarder.ts";
 import type { CopyHalf } from "../../src/forward/copy/copy-half.ts";
 import { endTurn } from "../../src/forward/copy/turn.ts";
@@ -53,10 +53,10 @@ class Harness {
   #beyondOneChunk = 0;
   /** Bytes given in reads that are large enough for the rule, since the last one that was not. */
   #bulkBytes = 0;
-  readonly #rule: BulkRule;
+  readonly #rule: MoveRule;
   readonly #stream = payload(1, 4_000_000);
 
-  constructor(rule: BulkRule = neverBulk) {
+  constructor(rule: MoveRule = neverMove) {
     this.#rule = rule;
     const clock = { nowMs: 1 };
     this.half = new CopyForwarder(this.client.socket, this.backend.socket, this.owner, clock, rule).toBackend;

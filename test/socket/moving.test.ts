@@ -1,7 +1,7 @@
 /** Sessions that move from the copy engine to the splice engine with bytes, a FIN or a reset under way. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
-import { autoBulk, neverBulk, type BulkRule } from "../../src/forward/bulk-rule.ts";
+import { autoMove, neverMove, type MoveRule } from "../../src/forward/move-rule.ts";
 import { SpliceEngine } from "../../src/forward/splice/engine.ts";
 import { listen } from "../support/backend.ts";
 import { countDescriptors } from "../support/descriptors.ts";
@@ -14,14 +14,14 @@ import { settled, until } from "../support/until.ts";
 import { WatchedMover } from "../support/watched-mover.ts";
 
 /** Moves a session with the first bytes that come after its opening. */
-const firstBytes: BulkRule = { ...neverBulk, bytes: 1 };
+const firstBytes: MoveRule = { ...neverMove, bytes: 1 };
 
 /** Rules that take a session over early, in the middle and late in a stream of 20 MB. */
-const rules: readonly [name: string, rule: BulkRule][] = [
+const rules: readonly [name: string, rule: MoveRule][] = [
   ["its first bytes", firstBytes],
-  ["100 kB", { ...neverBulk, bytes: 100_000 }],
-  ["a mebibyte in large reads", autoBulk],
-  ["10 MB", { ...neverBulk, bytes: 10_000_000 }],
+  ["100 kB", { ...neverMove, bytes: 100_000 }],
+  ["a mebibyte in large reads", autoMove],
+  ["10 MB", { ...neverMove, bytes: 10_000_000 }],
 ];
 
 beforeAll(() => spliceEngine.start());
@@ -61,7 +61,7 @@ test.each(rules)(
 );
 
 test("a download moves after the client has finished: it arrives whole, and the FINs as they were sent", async () => {
-  const mover = new WatchedMover(spliceEngine, { ...neverBulk, bytes: 1_000_000 });
+  const mover = new WatchedMover(spliceEngine, { ...neverMove, bytes: 1_000_000 });
   const download = payload(3, 20_000_000);
   await using backend = await listen();
   await using proxy = startProxy(backend.port, { mover });
@@ -90,7 +90,7 @@ test("a download moves after the client has finished: it arrives whole, and the 
 });
 
 test("an upload moves after the backend has finished: it arrives whole, and the FINs as they were sent", async () => {
-  const mover = new WatchedMover(spliceEngine, { ...neverBulk, bytes: 1_000_000 });
+  const mover = new WatchedMover(spliceEngine, { ...neverMove, bytes: 1_000_000 });
   const upload = payload(4, 20_000_000);
   await using backend = await listen();
   await using proxy = startProxy(backend.port, { mover });
@@ -224,7 +224,7 @@ describe.each(["client", "backend"] as const)("the %s", (side) => {
 
 test("a peer that resets in the middle of a stream as it moves: what arrived of it is a whole beginning", async () => {
   const stream = payload(5, 4_000_000);
-  const mover = new WatchedMover(spliceEngine, { ...neverBulk, bytes: 100_000 });
+  const mover = new WatchedMover(spliceEngine, { ...neverMove, bytes: 100_000 });
   await using backend = await listen();
   await using proxy = startProxy(backend.port, { mover });
   for (let round = 1; round <= 10; round++) {
@@ -249,7 +249,7 @@ test("a peer that resets in the middle of a stream as it moves: what arrived of 
 test("a bulk flow whose reader stands still stays until nothing is queued, then it moves with its source stopped", async () => {
   const download = payload(6, 50_000_000);
   // The half looks at the rule with each read, so it can be changed on the way: the flow counts as bulk once it is stuck.
-  const rule = { ...neverBulk };
+  const rule = { ...neverMove };
   const mover = new WatchedMover(spliceEngine, rule);
   await using backend = await listen();
   await using proxy = startProxy(backend.port, { mover });
@@ -330,7 +330,7 @@ test("first_byte_ms is the time of the first byte to the client, if that came af
 });
 
 test("first_byte_ms stays as it was, if the first byte to the client came before the move", async () => {
-  const mover = new WatchedMover(spliceEngine, { ...neverBulk, bytes: 1_000_000 });
+  const mover = new WatchedMover(spliceEngine, { ...neverMove, bytes: 1_000_000 });
   const upload = payload(7, 5_000_000);
   await using backend = await listen();
   await using proxy = startProxy(backend.port, { mover });
@@ -371,42 +371,42 @@ describe('the rule of engine = "auto"', () => {
   }
 
   test("a ping-pong of small messages does not move while it is short", async () => {
-    const mover = new WatchedMover(spliceEngine, autoBulk);
+    const mover = new WatchedMover(spliceEngine, autoMove);
     await using backend = await listen();
     await using proxy = startProxy(backend.port, { mover });
     await using client = await connect(proxy.port);
     const peer = await backend.accepted();
     await proxy.forwarding();
-    await pingPong(client, peer, autoBulk.reads - 1);
+    await pingPong(client, peer, autoMove.reads - 1);
     await client.finish();
     await peer.finish();
-    const bytes = (autoBulk.reads - 1) * 1000;
+    const bytes = (autoMove.reads - 1) * 1000;
     expect(await proxy.recorded()).toMatchObject({ bytes_to_backend: bytes, bytes_to_client: bytes, engine: "copy" });
     expect([mover.moves, mover.refusals]).toEqual([[], 0]);
   });
 
   test("a ping-pong of small messages that takes its time does not move either", async () => {
-    const mover = new WatchedMover(spliceEngine, autoBulk);
+    const mover = new WatchedMover(spliceEngine, autoMove);
     await using backend = await listen();
     await using proxy = startProxy(backend.port, { mover });
     await using client = await connect(proxy.port);
     const peer = await backend.accepted();
     await proxy.forwarding();
     const beganMs = performance.now();
-    await pingPong(client, peer, autoBulk.reads - 1);
+    await pingPong(client, peer, autoMove.reads - 1);
     // The time is that of the wheel, which turns every 50 ms.
-    const pauseMs = autoBulk.readsWithinMs + 100;
+    const pauseMs = autoMove.readsWithinMs + 100;
     await until(() => performance.now() - beganMs >= pauseMs, "the time to be over in which they would count");
-    await pingPong(client, peer, autoBulk.reads - 1, autoBulk.reads - 1);
+    await pingPong(client, peer, autoMove.reads - 1, autoMove.reads - 1);
     await client.finish();
     await peer.finish();
-    const bytes = 2 * (autoBulk.reads - 1) * 1000;
+    const bytes = 2 * (autoMove.reads - 1) * 1000;
     expect(await proxy.recorded()).toMatchObject({ bytes_to_backend: bytes, bytes_to_client: bytes, engine: "copy" });
     expect([mover.moves, mover.refusals]).toEqual([[], 0]);
   });
 
   test("a busy ping-pong of small messages moves with the read that makes it busy, and goes on", async () => {
-    const mover = new WatchedMover(spliceEngine, autoBulk);
+    const mover = new WatchedMover(spliceEngine, autoMove);
     await using backend = await listen();
     await using proxy = startProxy(backend.port, { mover });
     await using client = await connect(proxy.port);
@@ -422,12 +422,12 @@ describe('the rule of engine = "auto"', () => {
       engine: "splice",
       end: "client_finished",
     });
-    const moment = { bytesToBackend: autoBulk.reads * 1000, bytesToClient: (autoBulk.reads - 1) * 1000 };
+    const moment = { bytesToBackend: autoMove.reads * 1000, bytesToClient: (autoMove.reads - 1) * 1000 };
     expect(mover.moves).toMatchObject([{ why: "busy", ...moment, states: ["open", "open"], queuedBytes: 0 }]);
   });
 
   test("bulk that is interrupted by small messages before it counts does not move", async () => {
-    const mover = new WatchedMover(spliceEngine, autoBulk);
+    const mover = new WatchedMover(spliceEngine, autoMove);
     await using backend = await listen();
     await using proxy = startProxy(backend.port, { mover });
     await using client = await connect(proxy.port);
@@ -447,7 +447,7 @@ describe('the rule of engine = "auto"', () => {
   });
 
   test("a bulk of 4 MB behind a small request moves; what came before and after is counted once", async () => {
-    const mover = new WatchedMover(spliceEngine, autoBulk);
+    const mover = new WatchedMover(spliceEngine, autoMove);
     const download = payload(10, 4_000_004);
     await using backend = await listen();
     await using proxy = startProxy(backend.port, { mover });
@@ -474,7 +474,7 @@ describe('the rule of engine = "auto"', () => {
       end: "client_finished",
     });
     expect(mover.moves).toMatchObject([{ why: "bulk", bytesToBackend: 4, states: ["open", "open"], queuedBytes: 0 }]);
-    expect(mover.moves[0]!.bytesToClient).toBeGreaterThanOrEqual(autoBulk.bytes);
+    expect(mover.moves[0]!.bytesToClient).toBeGreaterThanOrEqual(autoMove.bytes);
     expect(mover.moves[0]!.bytesToClient).toBeLessThan(4_000_000);
   });
 });

@@ -1,7 +1,7 @@
 /** The splice engine with its real Worker: how it starts, and what becomes of everybody when the Worker dies. */
 import { describe, expect, test } from "bun:test";
 import { systemClock, type Clock } from "../../src/core/clock.ts";
-import { alwaysBulk } from "../../src/forward/bulk-rule.ts";
+import { moveAtOnce } from "../../src/forward/move-rule.ts";
 import { SpliceEngine } from "../../src/forward/splice/engine.ts";
 import type { Mover } from "../../src/session/session.ts";
 import { listen, type Backend } from "../support/backend.ts";
@@ -30,7 +30,7 @@ class EngineUnderDeath {
       clearTimer: (handle) => this.time.clearTimer(handle),
     };
     this.engine = new SpliceEngine({
-      rule: alwaysBulk,
+      rule: moveAtOnce,
       sessionsMax,
       clock,
       workerDied: (cause, sessions) => this.deaths.push({ cause: cause.message, sessions }),
@@ -63,7 +63,7 @@ function engineKinds(): Record<string, number> {
 
 /** Lends every session to an engine that is made after the proxy, so that it is stopped before the proxy is looked at. */
 function moverOf(engine: () => SpliceEngine): Mover {
-  return { rule: alwaysBulk, take: (...given) => engine().take(...given) };
+  return { rule: moveAtOnce, take: (...given) => engine().take(...given) };
 }
 
 /** A client and the backend's end of the same session, which is lent to the engine. */

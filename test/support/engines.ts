@@ -1,7 +1,7 @@
 /** The engines as a parameter of the suite: the same tests on each, with the same promises. */
 import { afterEach, beforeAll, describe, expect } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
-import { alwaysBulk, neverBulk, type BulkRule } from "../../src/forward/bulk-rule.ts";
+import { moveAtOnce, neverMove, type MoveRule } from "../../src/forward/move-rule.ts";
 import type { Engine } from "../../src/forward/forwarder.ts";
 import { SpliceEngine } from "../../src/forward/splice/engine.ts";
 import type { Mover } from "../../src/session/session.ts";
@@ -17,9 +17,9 @@ export type EngineUnderTest = "copy" | "splice" | "auto";
 export const engines: readonly EngineUnderTest[] = ["copy", "splice", "auto"];
 
 /** The rule by which sessions are taken over; that of `auto` takes the smallest bulk there is. */
-export const bulkRules: Readonly<Record<EngineUnderTest, BulkRule>> = {
-  copy: neverBulk,
-  splice: alwaysBulk,
+export const moveRules: Readonly<Record<EngineUnderTest, MoveRule>> = {
+  copy: neverMove,
+  splice: moveAtOnce,
   auto: { bytes: 1, readBytes: 0, reads: Infinity, readsWithinMs: 0 },
 };
 
@@ -42,7 +42,7 @@ export const engineBeforeMove: Readonly<Record<EngineUnderTest, Engine>> = {
  * inside of `onEveryEngine`.
  */
 export const spliceEngine = new SpliceEngine({
-  rule: alwaysBulk,
+  rule: moveAtOnce,
   sessionsMax: 64,
   clock: systemClock,
   workerDied: (cause, sessions) => deaths.push({ cause, sessions }),
@@ -59,7 +59,7 @@ export function engineDescriptors(): number {
 /** What takes sessions over, for a service; `undefined` where all stay with the copy engine. */
 export function moverOf(engine: EngineUnderTest): Mover | undefined {
   if (engine === "copy") return undefined;
-  return { rule: bulkRules[engine], take: (forwarder, owner, why) => spliceEngine.take(forwarder, owner, why) };
+  return { rule: moveRules[engine], take: (forwarder, owner, why) => spliceEngine.take(forwarder, owner, why) };
 }
 
 /**

@@ -1,5 +1,5 @@
 /** A socket without a kernel: takes as many bytes as it is told to, for tests of what writes to sockets. */
-import { neverBulk, type BulkRule, type MoveReason } from "../../src/forward/bulk-rule.ts";
+import { neverMove, type MoveRule, type MoveReason } from "../../src/forward/move-rule.ts";
 import { CopyForwarder } from "../../src/forward/copy/copy-forwarder.ts";
 import type { CopyHalf } from "../../src/forward/copy/copy-half.ts";
 import type { ForwarderOwner, Half } from "../../src/forward/forwarder.ts";
@@ -123,7 +123,7 @@ export interface FakeSession {
 }
 
 /** See `FakeSession`; its clock stands at 100. */
-export function fakeSession(rule: BulkRule = neverBulk): FakeSession {
+export function fakeSession(rule: MoveRule = neverMove): FakeSession {
   const client = new FakeSocket();
   const backend = new FakeSocket();
   const owner = new FakeForwarderOwner();

@@ -1,5 +1,5 @@
 /** A mover that keeps what it saw of each session when it took it over. */
-import type { BulkRule, MoveReason } from "../../src/forward/bulk-rule.ts";
+import type { MoveRule, MoveReason } from "../../src/forward/move-rule.ts";
 import type { CopyForwarder } from "../../src/forward/copy/copy-forwarder.ts";
 import type { Forwarder, ForwarderOwner, HalfState } from "../../src/forward/forwarder.ts";
 import type { SpliceEngine } from "../../src/forward/splice/engine.ts";
@@ -23,10 +23,10 @@ export class WatchedMover implements Mover {
   readonly moves: Move[] = [];
   /** How often a session was there to be taken and was not. */
   refusals = 0;
-  readonly rule: BulkRule;
+  readonly rule: MoveRule;
   readonly #engine: SpliceEngine;
 
-  constructor(engine: SpliceEngine, rule: BulkRule) {
+  constructor(engine: SpliceEngine, rule: MoveRule) {
     this.#engine = engine;
     this.rule = rule;
   }

@@ -1,6 +1,6 @@
 /** When a half of the copy engine says that another one may move its bytes better, and what is then taken over. */
 import { describe, expect, test } from "bun:test";
-import { alwaysBulk, type BulkRule } from "../../src/forward/bulk-rule.ts";
+import { moveAtOnce, type MoveRule } from "../../src/forward/move-rule.ts";
 import { endTurn } from "../../src/forward/copy/turn.ts";
 import { nobody } from "../../src/forward/receiver.ts";
 import { fakeSession } from "../support/fake-socket.ts";
@@ -10,7 +10,7 @@ const bytes = payload(1, 1_000_000).bytes();
 
 describe("bulk", () => {
   /** Three reads of 400 kB. */
-  const rule: BulkRule = { bytes: 1_200_000, readBytes: 400_000, reads: Infinity, readsWithinMs: 0 };
+  const rule: MoveRule = { bytes: 1_200_000, readBytes: 400_000, reads: Infinity, readsWithinMs: 0 };
   const large = payload(2, 400_000).bytes();
   const small = payload(3, 399_000).bytes();
 
@@ -125,14 +125,14 @@ describe("bulk", () => {
   });
 
   test("is never told by the beginning itself, even where a rule takes everything: its session does that", () => {
-    const { backend, owner, half } = fakeSession(alwaysBulk);
+    const { backend, owner, half } = fakeSession(moveAtOnce);
     half.begin([bytes.subarray(0, 10_000), bytes.subarray(10_000, 20_000), bytes.subarray(20_000)], true);
     expect(backend.bytes).toEqual(Buffer.from(bytes));
     expect(owner.told).toEqual(["firstBytesMoved"]);
   });
 
   test("a rule that takes everything is told with the first read, however small", () => {
-    const { client, owner, half } = fakeSession(alwaysBulk);
+    const { client, owner, half } = fakeSession(moveAtOnce);
     half.begin([], false);
     expect(owner.told).toEqual([]);
     client.data.received(bytes.subarray(0, 1));
@@ -143,7 +143,7 @@ describe("bulk", () => {
   });
 
   test("a rule that takes everything is told when what came before, and was queued, is written", () => {
-    const { backend, owner, half } = fakeSession(alwaysBulk);
+    const { backend, owner, half } = fakeSession(moveAtOnce);
     backend.room = 300_000;
     half.begin([bytes.subarray(0, 500_000), bytes.subarray(500_000)], false);
     backend.drain(699_000);
@@ -155,7 +155,7 @@ describe("bulk", () => {
 
 describe("busy", () => {
   /** Four reads within 100 ms. */
-  const rule: BulkRule = { bytes: Infinity, readBytes: 0, reads: 4, readsWithinMs: 100 };
+  const rule: MoveRule = { bytes: Infinity, readBytes: 0, reads: 4, readsWithinMs: 100 };
   const small = bytes.subarray(0, 10_000);
 
   test("is told when so many reads have come within the time, of whatever size", () => {

@@ -1,5 +1,5 @@
 /** The copy engine: moves the bytes of one session between its two Bun sockets, as two halves. */
-import type { BulkRule } from "../bulk-rule.ts";
+import type { MoveRule } from "../move-rule.ts";
 import type { CoarseClock, Forwarder, ForwarderOwner, Half } from "../forwarder.ts";
 import { keepAlive } from "../keepalive.ts";
 import { nobody, type ProxySocket } from "../receiver.ts";
@@ -12,7 +12,7 @@ export class CopyForwarder implements Forwarder {
   readonly toClient: CopyHalf;
 
   /** From here on the events of both sockets go to the halves. */
-  constructor(client: ProxySocket, backend: ProxySocket, owner: ForwarderOwner, clock: CoarseClock, rule: BulkRule) {
+  constructor(client: ProxySocket, backend: ProxySocket, owner: ForwarderOwner, clock: CoarseClock, rule: MoveRule) {
     this.toBackend = new CopyHalf(client, backend, owner, clock, rule);
     this.toClient = new CopyHalf(backend, client, owner, clock, rule);
     this.toBackend.opposite = this.toClient;

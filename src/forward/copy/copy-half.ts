@@ -9,7 +9,7 @@
  */
 import { assert } from "../../core/assert.ts";
 import { libc } from "../../sys/libc.ts";
-import type { BulkRule } from "../bulk-rule.ts";
+import type { MoveRule } from "../move-rule.ts";
 import type { CoarseClock, ForwarderOwner, Half, HalfState } from "../forwarder.ts";
 import type { ProxySocket, Receiver } from "../receiver.ts";
 import { postpone, type Postponed } from "./turn.ts";
@@ -35,7 +35,7 @@ export class CopyHalf implements Half, Receiver, Postponed {
 
   readonly #owner: ForwarderOwner;
   readonly #clock: CoarseClock;
-  readonly #rule: BulkRule;
+  readonly #rule: MoveRule;
   /** Bytes of the large reads since the last small one. */
   #bulkBytes = 0;
   /** Reads since the count began, and when that was. */
@@ -55,7 +55,7 @@ export class CopyHalf implements Half, Receiver, Postponed {
     readonly sink: ProxySocket,
     owner: ForwarderOwner,
     clock: CoarseClock,
-    rule: BulkRule,
+    rule: MoveRule,
   ) {
     this.#owner = owner;
     this.#clock = clock;

@@ -6,7 +6,7 @@ import { assert } from "../../core/assert.ts";
 import type { Clock, TimerHandle } from "../../core/clock.ts";
 import { SluiceError } from "../../core/error.ts";
 import { errnoName, libc } from "../../sys/libc.ts";
-import type { BulkRule, MoveReason } from "../bulk-rule.ts";
+import type { MoveRule, MoveReason } from "../move-rule.ts";
 import type { CopyForwarder } from "../copy/copy-forwarder.ts";
 import type { ForwarderOwner, Half } from "../forwarder.ts";
 import { Arena, command, report, toBackend, toClient } from "./arena.ts";
@@ -16,7 +16,7 @@ import type { SpliceWorkerStart } from "./worker.ts";
 /** How the engine is set up. */
 export interface SpliceEngineSettings {
   /** When a session is taken over. */
-  readonly rule: BulkRule;
+  readonly rule: MoveRule;
   /** Sessions it takes at most; further ones stay with the copy engine. */
   readonly sessionsMax: number;
   readonly clock: Clock;
@@ -54,7 +54,7 @@ interface Running {
 
 /** One for the program. A Worker is started with `start`, or when the first session asks for it. */
 export class SpliceEngine implements Lender {
-  readonly rule: BulkRule;
+  readonly rule: MoveRule;
   readonly clockOffsetMs: number;
   readonly #settings: SpliceEngineSettings;
   #running: Running | undefined = undefined;

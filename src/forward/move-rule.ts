@@ -8,7 +8,7 @@ export type MoveReason =
   | "busy";
 
 /** What one direction of a session must show. */
-export interface BulkRule {
+export interface MoveRule {
   /** Bulk: bytes in a row that came in large reads; 0 = a session is moved at its first moment, `Infinity` = never. */
   readonly bytes: number;
   /** Bulk: what a read must bring to count; a smaller one starts the count anew. */
@@ -20,13 +20,13 @@ export interface BulkRule {
 }
 
 /** No session is moved. */
-export const neverBulk: BulkRule = { bytes: Infinity, readBytes: 0, reads: Infinity, readsWithinMs: 0 };
+export const neverMove: MoveRule = { bytes: Infinity, readBytes: 0, reads: Infinity, readsWithinMs: 0 };
 
 /** Every session is, at once. */
-export const alwaysBulk: BulkRule = { bytes: 0, readBytes: 0, reads: Infinity, readsWithinMs: 0 };
+export const moveAtOnce: MoveRule = { bytes: 0, readBytes: 0, reads: Infinity, readsWithinMs: 0 };
 
 /**
  * The rule of `engine = "auto"`. A move costs about as much as fifteen round trips of small messages save, so a session
  * has to live longer than most do. ARCHITECTURE.md has what was measured.
  */
-export const autoBulk: BulkRule = { bytes: 1024 * 1024, readBytes: 32 * 1024, reads: 64, readsWithinMs: 1_000 };
+export const autoMove: MoveRule = { bytes: 1024 * 1024, readBytes: 32 * 1024, reads: 64, readsWithinMs: 1_000 };
