@@ -2,11 +2,12 @@
  * Every check of this project, as `npm test` and `bun run test` run it: types, format, lint, then all tests, in random
  * order. It fails when one of them does, and when the tests did not really run: no closing line (a stray
  * `process.exit(0)` ends `bun test` with code 0), no test, fewer than the files declare, or, with CI=true, one that was
- * skipped. Its last line is `N passed, N failed`, as the runner reported.
+ * skipped. Its last line is `N passed, N failed`, as the runner reported. Temporary files of the tests are in a folder of
+ * their own (TMPDIR), which goes with all that is in it when a run is over, however it ended.
  *
  *   bun scripts/test.ts [--times N] [--seed N] [--only-tests] [--root DIR]
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -14,7 +15,7 @@ import { countDeclaredTests } from "./declared-tests.ts";
 import { type Closing, readClosing, readReport, type TestReport } from "./test-report.ts";
 
 /** A whole run that takes longer is ended: something hangs. */
-const RUN_TIMEOUT_MS = 10 * 60_000;
+const RUN_TIMEOUT_MS = 30 * 60_000;
 /**
  * For one test, unless it says otherwise. It bounds what hangs; a wait in a test gives up earlier, with a sentence.
  * Given as an argument, since Bun 1.4.5 ignores `timeout` in bunfig.toml.
@@ -35,14 +36,25 @@ const root = resolve(options.root);
 const times = Number(options.times);
 if (!Number.isInteger(times) || times < 1) throw new Error(`--times ${options.times}: expected a number from 1 on`);
 
+/** What came to end this process. It ends what runs, and this process when all is cleared away; a second one ends it at once. */
+let endedBy: NodeJS.Signals | undefined;
+const ending = new AbortController();
+for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    endedBy = signal;
+    ending.abort();
+  });
+}
+
 process.exitCode = await main();
+if (endedBy !== undefined) process.kill(process.pid, endedBy);
 
 async function main(): Promise<number> {
   const failures: string[] = options["only-tests"] ? [] : await runChecks();
   let passed = 0;
   let failed = 0;
   let closings = 0;
-  for (let time = 1; time <= times; time++) {
+  for (let time = 1; time <= times && endedBy === undefined; time++) {
     const { closing, problems } = await runTests(time);
     if (closing !== undefined) {
       passed += closing.passed;
@@ -67,6 +79,7 @@ async function runChecks(): Promise<string[]> {
   ];
   const failures: string[] = [];
   for (const { name, command } of checks) {
+    if (endedBy !== undefined) break;
     const startMs = performance.now();
     const { code, output } = await run([process.execPath, ...command], "quiet");
     say(`${name.padEnd(8)}${code === 0 ? "ok" : "FAILED"} (${seconds(performance.now() - startMs)})`);
@@ -80,10 +93,15 @@ async function runChecks(): Promise<string[]> {
 /** Runs all tests once. What is wrong with the run is told, whether or not the runner thinks so. */
 async function runTests(time: number): Promise<{ closing: Closing | undefined; problems: string[] }> {
   const seed = options.seed ?? String(Math.floor(Math.random() * 2 ** 31));
-  const folder = mkdtempSync(join(tmpdir(), "sluice-junit-"));
+  const folder = mkdtempSync(join(tmpdir(), "sluice-run-"));
   const reportFile = join(folder, "report.xml");
+  // Short, since the paths of Unix sockets in it have to be.
+  const temporary = join(folder, "tmp");
   say(`tests   ${times === 1 ? "" : `run ${time} of ${times}, `}seed ${seed}`);
   try {
+    mkdirSync(temporary);
+    // Programs that run as another user pass through, to the folders in it that are theirs.
+    for (const path of [folder, temporary]) chmodSync(path, 0o711);
     const startMs = performance.now();
     const { code, output } = await run(
       [
@@ -99,6 +117,7 @@ async function runTests(time: number): Promise<{ closing: Closing | undefined; p
         `--reporter-outfile=${reportFile}`,
       ],
       "shown",
+      { TMPDIR: temporary },
     );
     const closing = readClosing(output);
     const problems = judge(code, closing, readReportFile(reportFile));
@@ -152,14 +171,16 @@ function readReportFile(file: string): TestReport {
 async function run(
   command: readonly string[],
   output: "quiet" | "shown",
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<{ code: number | null; output: string }> {
   const child = Bun.spawn([...command], {
     cwd: root,
-    env: { ...process.env, ...(process.stdout.isTTY ? { FORCE_COLOR: "1" } : {}) },
+    env: { ...process.env, ...(process.stdout.isTTY ? { FORCE_COLOR: "1" } : {}), ...environment },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
     timeout: RUN_TIMEOUT_MS,
+    signal: ending.signal,
   });
   let whole = "";
   const follow = async (stream: ReadableStream<Uint8Array>): Promise<void> => {

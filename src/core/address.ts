@@ -1,9 +1,13 @@
 /** Addresses to listen on or to connect to: "127.0.0.1:80", "[::1]:80", "name:80", ":80", "unix:/run/x.sock". */
 import { isIP } from "node:net";
+import { ipBytes, ipText, readIp } from "./ip.ts";
 import type { Parsed } from "./result.ts";
 
 /** Where to listen or connect. `host` is an IPv4 address, an IPv6 address without brackets, a name, or "" when only a port was given. */
 export type Address = { kind: "tcp"; host: string; port: number } | { kind: "unix"; path: string };
+
+/** Where an endpoint is: an address, or a service whose hosts and ports are in DNS (RFC 2782), "srv:_pg._tcp.example.com". */
+export type EndpointAddress = Address | { kind: "srv"; name: string };
 
 /** The longest path of a Unix socket in bytes (sockaddr_un on Linux, less its closing zero); a longer one is refused. */
 const UNIX_PATH_BYTES_MAX = 107;
@@ -29,14 +33,34 @@ export function parseAddress(text: string): Parsed<Address> {
   return { ok: true, value: { kind: "tcp", host: host.value, port } };
 }
 
+/** Reads an endpoint's address: as {@link parseAddress}, or a service. */
+export function parseEndpointAddress(text: string): Parsed<EndpointAddress> {
+  if (!text.startsWith("srv:")) return parseAddress(text);
+  const name = text.slice("srv:".length);
+  // The labels of service and protocol, and the domain they belong to.
+  if (/^_[^.]+\._[^.]+\./.test(name) && isName(name)) return { ok: true, value: { kind: "srv", name } };
+  return { ok: false, wanted: `a service after "srv:", such as "srv:_pg._tcp.example.com"` };
+}
+
 /** Writes an address the way {@link parseAddress} reads it; IPv6 gets its brackets. */
-export function formatAddress(address: Address): string {
+export function formatAddress(address: EndpointAddress): string {
   switch (address.kind) {
+    case "srv":
+      return `srv:${address.name}`;
     case "unix":
       return `unix:${address.path}`;
     case "tcp":
       return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
   }
+}
+
+/** Host and port of a text that {@link formatAddress} wrote; `undefined` for a Unix socket, and for what has no port. */
+export function splitAddress(text: string): { readonly host: string; readonly port: number } | undefined {
+  const colon = text.lastIndexOf(":");
+  const port = Number(text.slice(colon + 1));
+  if (colon < 1 || text.startsWith("unix:") || !Number.isInteger(port)) return undefined;
+  const host = text[0] === "[" ? text.slice(1, colon - 1) : text.slice(0, colon);
+  return { host, port };
 }
 
 /** True when only this machine can reach the address: 127.0.0.0/8, ::1, "localhost", a Unix socket. A name that resolves elsewhere is not known here. */
@@ -51,37 +75,16 @@ export function isIp(host: string): boolean {
   return isIP(host) !== 0;
 }
 
-/** One spelling for each host, for comparing: lower case, IPv6 with its first run of zeros as "::", IPv4 inside IPv6 (::ffff:a.b.c.d) as IPv4. */
+/** One spelling for each host, for comparing: lower case, IPv6 as RFC 5952 has it, IPv4 inside IPv6 (::ffff:a.b.c.d) as IPv4. */
 export function canonicalHost(host: string): string {
   const lower = host.toLowerCase();
-  if (isIP(lower) !== 6) return lower.endsWith(".") ? lower.slice(0, -1) : lower;
-  const [ip = "", zone] = lower.split("%", 2);
-  const groups = ipv6Groups(ip);
-  if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff) {
-    return groups
-      .slice(6)
-      .flatMap((group) => [group >> 8, group & 255])
-      .join(".");
-  }
-  const hex = groups
-    .map((group) => group.toString(16))
-    .join(":")
-    .replace(/(?:^|:)0(?::0)+(?::|$)/, "::");
-  return zone === undefined ? hex : `${hex}%${zone}`;
+  const family = readIp(lower, scratch);
+  if (family === 0) return lower.endsWith(".") ? lower.slice(0, -1) : lower;
+  const zone = lower.indexOf("%");
+  return family === 6 && zone !== -1 ? ipText(scratch, 0) + lower.slice(zone) : ipText(scratch, 0);
 }
 
-/** The eight groups of a valid IPv6 address. (URL in Bun 1.4.5 refuses some spellings that isIP accepts, such as 0::0:0:0:0.0.0.0.) */
-function ipv6Groups(ip: string): number[] {
-  const hexOnly = ip.replace(
-    /([0-9]+)\.([0-9]+)\.([0-9]+)\.([0-9]+)$/,
-    (_, a: string, b: string, c: string, d: string) => {
-      return `${(Number(a) * 256 + Number(b)).toString(16)}:${(Number(c) * 256 + Number(d)).toString(16)}`;
-    },
-  );
-  const [head = [], tail = []] = hexOnly.split("::").map((part) => part.split(":").filter((group) => group !== ""));
-  const zeros = Array.from({ length: 8 - head.length - tail.length }, () => "0");
-  return [...head, ...zeros, ...tail].map((group) => Number.parseInt(group, 16));
-}
+const scratch = new Uint8Array(ipBytes);
 
 function parseUnixPath(path: string): Parsed<Address> {
   if (path === "" || path.includes("\0"))
@@ -103,10 +106,7 @@ function parseHost(text: string): Parsed<string> {
   // A name made of numbers ("127.1", "10.0.0.256") is a mistyped address; resolvers read some of them in surprising ways.
   if (/(?:^|\.)[0-9]+\.?$/.test(text))
     return { ok: false, wanted: `an IPv4 address of four numbers from 0 to 255, or a name` };
-  if (
-    text.length > NAME_CHARS_MAX ||
-    !/^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?$/i.test(text)
-  ) {
+  if (!isName(text)) {
     return { ok: false, wanted: `a host name or an IP address before the port, such as ${EXAMPLES}` };
   }
   return { ok: true, value: text };
@@ -116,4 +116,12 @@ function parseHost(text: string): Parsed<string> {
 function exampleWithPort(text: string): string {
   const host = isIP(text) === 6 ? `[${text}]` : text;
   return host !== "" && parseHost(host).ok ? `"${host}:80"` : EXAMPLES;
+}
+
+/** Whether it is a DNS name in form (RFC 1035 section 2.3.1, underscores allowed). */
+function isName(text: string): boolean {
+  return (
+    text.length <= NAME_CHARS_MAX &&
+    /^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?$/i.test(text)
+  );
 }

@@ -30,6 +30,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   lifecycle: ["core"],
   telemetry: ["core"],
   stats: ["core"],
+  protocol: ["core"],
   sys: ["core"],
   core: [],
 };

@@ -1,6 +1,6 @@
 /** The runner behind `npm test`, run on small projects: what it must notice, and what it says at the end. */
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { countDeclaredTests } from "../../scripts/declared-tests.ts";
@@ -172,6 +172,74 @@ describe("the runner", () => {
     expect(code).toBe(1);
   });
 
+  test("gives the tests a folder for their temporary files, where others pass through, and removes it each time", async () => {
+    const leaving = `${imports}import { mkdirSync, statSync, writeFileSync } from "node:fs";
+      import { tmpdir } from "node:os";
+      import { dirname } from "node:path";
+      test("leaves files", () => {
+        mkdirSync(tmpdir() + "/deep/er", { recursive: true });
+        writeFileSync(tmpdir() + "/deep/er/file", "left");
+        for (const path of [dirname(tmpdir()), tmpdir()]) expect(statSync(path).mode & 0o7777).toBe(0o711);
+        console.log("its folder is " + tmpdir());
+      });\n`;
+    using project = new Project({ "test/a.test.ts": leaving });
+    const { lines, code } = await project.run("--times", "2");
+    const folders = lines.flatMap((line) => /^its folder is (.*)$/.exec(line)?.[1] ?? []);
+    expect(new Set(folders).size).toBe(2);
+    // The path of a Unix socket has 107 bytes at most.
+    for (const folder of folders) {
+      expect(folder).toStartWith(project.temporary);
+      expect(folder.length - project.temporary.length).toBeLessThan(30);
+    }
+    expect(project.left()).toEqual([]);
+    expect(code).toBe(0);
+  });
+
+  test.each([
+    ["fail", "expect(1).toBe(2)"],
+    ["end the process", "process.exit(0)"],
+    ["crash", 'process.kill(process.pid, "SIGKILL")'],
+  ])("leaves nothing of tests that %s", async (_, end) => {
+    const leaving = `${imports}import { mkdtempSync } from "node:fs";
+      import { tmpdir } from "node:os";
+      test("leaves a folder", () => {
+        mkdtempSync(tmpdir() + "/left-");
+        ${end};
+      });\n`;
+    using project = new Project({ "test/a.test.ts": leaving });
+    const { code } = await project.run();
+    expect(project.left()).toEqual([]);
+    expect(code).toBe(1);
+  });
+
+  test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
+    "ended by %s it ends the tests and what they have started, and leaves nothing of them",
+    async (signal) => {
+      // What is started holds the output of the tests, to whose end the runner listens.
+      const hanging = `${imports}import { mkdtempSync } from "node:fs";
+        import { tmpdir } from "node:os";
+        test("hangs", async () => {
+          mkdtempSync(tmpdir() + "/left-");
+          Bun.spawn(["sleep", "1000"], { stdin: "ignore", stdout: "inherit", stderr: "inherit" });
+          console.log("it hangs");
+          await new Promise(() => {});
+        }, 1_000_000);\n`;
+      using project = new Project({ "test/a.test.ts": hanging });
+      await using run = project.start("--times", "2");
+      const reader = run.stdout.pipeThrough(new TextDecoderStream()).getReader();
+      let output = "";
+      while (!output.includes("it hangs\n")) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error(`it ended: ${output}`);
+        output += value;
+      }
+      run.kill(signal);
+      await run.exited;
+      expect(run.signalCode).toBe(signal);
+      expect(project.left()).toEqual([]);
+    },
+  );
+
   test("refuses a number of runs that is none", async () => {
     using project = new Project({ "test/a.test.ts": passing });
     const { code, output } = await project.run("--times", "0");
@@ -223,9 +291,10 @@ describe("reading what bun test says", () => {
   });
 });
 
-/** A project of a few files in a folder of its own. */
+/** A project of a few files in a folder of its own, and another folder for temporary files. */
 class Project {
   readonly folder = mkdtempSync(join(tmpdir(), "sluice-runner-"));
+  readonly temporary = mkdtempSync(join(tmpdir(), "sluice-runner-"));
 
   constructor(files: Readonly<Record<string, string>>) {
     for (const [name, text] of Object.entries(files)) {
@@ -252,21 +321,36 @@ class Project {
     return this.#run([]);
   }
 
-  async #run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Run> {
+  /** Begins to run its tests. */
+  start(...args: string[]): Bun.ReadableSubprocess {
+    return this.#start(["--only-tests", ...args]);
+  }
+
+  /** Temporary files that are there. */
+  left(): string[] {
+    return readdirSync(this.temporary);
+  }
+
+  async #run(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Run> {
+    const child = this.#start(args, env);
+    const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    return { code: child.exitCode, lines: stdout.trimEnd().split("\n"), output: stdout + stderr };
+  }
+
+  #start(args: readonly string[], env: Readonly<Record<string, string>> = {}): Bun.ReadableSubprocess {
     const { PATH = "", HOME = "" } = process.env;
-    const child = Bun.spawn([process.execPath, join(repository, "scripts/test.ts"), "--root", this.folder, ...args], {
-      env: { PATH, HOME, ...env },
+    return Bun.spawn([process.execPath, join(repository, "scripts/test.ts"), "--root", this.folder, ...args], {
+      env: { PATH, HOME, TMPDIR: this.temporary, ...env },
       cwd: this.folder,
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
     });
-    const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-    return { code: child.exitCode, lines: stdout.trimEnd().split("\n"), output: stdout + stderr };
   }
 
   [Symbol.dispose](): void {
     rmSync(this.folder, { recursive: true });
+    rmSync(this.temporary, { recursive: true });
   }
 }
 
