@@ -30,6 +30,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   lifecycle: ["core"],
   telemetry: ["core"],
   stats: ["core"],
+  routing: ["core", "protocol"],
   protocol: ["core"],
   sys: ["core"],
   core: [],
