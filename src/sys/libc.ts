@@ -7,6 +7,7 @@
  */
 import { dlopen, ptr, read, type Pointer } from "bun:ffi";
 import { constants } from "node:os";
+import { ipText } from "../core/ip.ts";
 
 /** What of the C library sluice uses. Descriptors are plain numbers; results below zero are `-errno`. */
 export interface Libc {
@@ -16,27 +17,35 @@ export interface Libc {
   close(fd: number): number;
   /** `struct sockaddr_in` or `sockaddr_in6` of an IP address; `undefined` when `host` is not one. */
   socketAddress(host: string, port: number): Uint8Array | undefined;
+  /** `struct sockaddr_un` of a path of at most 107 bytes. */
+  unixAddress(path: string): Uint8Array;
   /**
-   * Opens a non-blocking TCP socket and begins to connect it.
-   * Returns the descriptor, for a connection that is under way or already made.
-   * `address` is what `socketAddress` made.
+   * Opens a non-blocking stream socket and begins to connect it.
+   * Returns the descriptor, for a connection that is under way or already made; that of a Unix socket always is.
+   * `address` is what `socketAddress` or `unixAddress` made.
    */
   connectBegin(address: Uint8Array): number;
+  /** Opens a non-blocking stream socket and binds it to such an address. Nobody can connect before `listen`. */
+  bind(address: Uint8Array): number;
   /** `setsockopt` with an `int` value. */
   setOption(fd: number, level: number, option: number, value: number): number;
   /** `getsockopt` with an `int` value; the value, which for the options used here is never negative. */
   getOption(fd: number, level: number, option: number): number;
-  /** Makes a listening socket listen again, with another bound of its accept queue. */
+  /** Makes a bound socket listen, or a listening one listen again, with another bound of its accept queue. */
   listen(fd: number, backlog: number): number;
   /** Connections in the accept queue of a listening socket: made by the kernel, not yet taken by us. */
   acceptQueueLength(fd: number): number;
+  /** Whether somebody is in the accept queue of a listening socket: all that can be asked of a Unix socket. */
+  connectionsWaiting(fd: number): boolean;
   /** Makes a listening socket ignore new SYN segments, while handshakes that have begun complete. */
   refuseNewHandshakes(fd: number): number;
   /**
-   * Address and port of the peer of an IPv4 socket, `"127.0.0.1:50412"`; `undefined` for another family and for a socket
-   * that is not connected any more.
+   * Address and port of a socket's peer, `"127.0.0.1:50412"` (IPv4 inside IPv6 too) or `"[::1]:50412"`; for a Unix socket
+   * `"unix:"` and the peer's path, which clients seldom have. `undefined` for one that is not connected any more.
    */
   peerOf(fd: number): string | undefined;
+  /** The same of the socket's own end; `undefined` for a descriptor that is none of a socket. */
+  localOf(fd: number): string | undefined;
   /**
    * Looks at the first `count` (256 at most) of these descriptors of TCP sockets, and puts 1 in the place of each whose
    * peer has sent FIN and is not known to have reset, 0 in that of the others.
@@ -122,6 +131,7 @@ const F_GETPIPE_SZ = 1032;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_MORE = 0x8000;
+const POLLIN = 0x1;
 const POLLERR = 0x8;
 const POLLHUP = 0x10;
 const POLLRDHUP = 0x2000;
@@ -144,10 +154,12 @@ const signatures = {
   close: { args: ["i32"], returns: "i32" },
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
   connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
   listen: { args: ["i32", "i32"], returns: "i32" },
   setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
   getpeername: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   inet_pton: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
   shutdown: { args: ["i32", "i32"], returns: "i32" },
@@ -205,6 +217,29 @@ function encodeSynFilter(): void {
   program.setBigUint64(8, BigInt(ptr(synFilter)), true);
 }
 
+/** The socket address in `scratch`, of `scratchLength` bytes, as text; `undefined` for a family that is none of ours. */
+function nameText(): string | undefined {
+  // All begin with u16 family (as the machine counts, little-endian), those of IP go on with u16 port (big-endian).
+  const port = (scratch[2]! << 8) | scratch[3]!;
+  switch (scratch[0]) {
+    case AF_INET: // sockaddr_in: 4 bytes of address at 4.
+      return `${scratch[4]!}.${scratch[5]!}.${scratch[6]!}.${scratch[7]!}:${port}`;
+    case AF_INET6: {
+      // sockaddr_in6: 16 bytes of address at 8.
+      const host = ipText(scratch, 8);
+      return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+    }
+    case AF_UNIX: {
+      // sockaddr_un: a path at 2, with or without its closing zero; nothing for a socket without a name. A zero in front
+      // makes it an abstract name (unix(7)), which is written with "@".
+      const path = new TextDecoder().decode(scratch.subarray(2, scratchLength[0]!));
+      return `unix:${path.replace(/\0$/, "").replaceAll("\0", "@")}`;
+    }
+    default:
+      return undefined;
+  }
+}
+
 function load(): { libc: Libc; missing: undefined } | { libc: undefined; missing: string } {
   if (process.platform !== "linux") return { libc: undefined, missing: `this is ${process.platform}, not Linux` };
   try {
@@ -214,6 +249,9 @@ function load(): { libc: Libc; missing: undefined } | { libc: undefined; missing
     encodeSynFilter();
     // Read as the very next statement after the call that failed: nothing else may run in between.
     const result = (returned: number): number => (returned >= 0 ? returned : -read.i32(errnoAt, 0));
+
+    const openSocket = (address: Uint8Array): number =>
+      result(symbols.socket(address[0]!, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 
     const libc: Libc = {
       dup: (fd) => result(symbols.fcntl(fd, F_DUPFD_CLOEXEC, 0)),
@@ -231,14 +269,29 @@ function load(): { libc: Libc; missing: undefined } | { libc: undefined; missing
         address.set(scratch.subarray(0, family === AF_INET6 ? 16 : 4), family === AF_INET6 ? 8 : 4);
         return address;
       },
+      unixAddress(path) {
+        // sockaddr_un: u16 family, then the path and its closing zero.
+        const bytes = new TextEncoder().encode(path);
+        const address = new Uint8Array(new ArrayBuffer(2 + bytes.byteLength + 1));
+        new DataView(address.buffer).setUint16(0, AF_UNIX, true);
+        address.set(bytes, 2);
+        return address;
+      },
       connectBegin(address) {
-        const family = address[0] === AF_INET6 ? AF_INET6 : AF_INET;
-        const fd = result(symbols.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+        const fd = openSocket(address);
         if (fd < 0) return fd;
         const connected = result(symbols.connect(fd, address, address.byteLength));
         if (connected === 0 || connected === -EINPROGRESS) return fd;
         symbols.close(fd);
         return connected;
+      },
+      bind(address) {
+        const fd = openSocket(address);
+        if (fd < 0) return fd;
+        const bound = result(symbols.bind(fd, address, address.byteLength));
+        if (bound === 0) return fd;
+        symbols.close(fd);
+        return bound;
       },
       setOption(fd, level, option, value) {
         scratchWords[0] = value;
@@ -259,12 +312,18 @@ function load(): { libc: Libc; missing: undefined } | { libc: undefined; missing
       },
       refuseNewHandshakes: (fd) =>
         result(symbols.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, synFilterProgram, synFilterProgram.byteLength)),
+      connectionsWaiting(fd) {
+        pollWords[0] = fd;
+        pollWords[1] = POLLIN;
+        return symbols.poll(pollWords, 1, 0) > 0 && ((pollWords[1]! >>> 16) & POLLIN) !== 0;
+      },
       peerOf(fd) {
         scratchLength[0] = scratch.byteLength;
-        if (symbols.getpeername(fd, scratch, scratchLength) < 0 || scratch[0] !== AF_INET) return undefined;
-        // sockaddr_in: u16 family (as the machine counts, little-endian), u16 port (big-endian), 4 bytes of address.
-        const port = (scratch[2]! << 8) | scratch[3]!;
-        return `${scratch[4]!}.${scratch[5]!}.${scratch[6]!}.${scratch[7]!}:${port}`;
+        return symbols.getpeername(fd, scratch, scratchLength) < 0 ? undefined : nameText();
+      },
+      localOf(fd) {
+        scratchLength[0] = scratch.byteLength;
+        return symbols.getsockname(fd, scratch, scratchLength) < 0 ? undefined : nameText();
       },
       finsArrived(fds, count) {
         for (let index = 0; index < count; index++) {
