@@ -20,6 +20,8 @@ export interface Half {
   readonly queuedBytes: number;
   /** When the sink last took bytes, in ms of the session's clock, which may stand a tick behind. */
   readonly activeAtMs: number;
+  /** Whether bytes that the sink has taken may still be in our own memory, where the kernel does not see them. */
+  readonly sinkBuffers: boolean;
   /** The descriptor of the sink; below zero once it is gone. */
   readonly sinkFd: number;
   /** The other direction. */

@@ -20,14 +20,38 @@ export interface Receiver {
   failed(error: Error): void;
 }
 
-/** A socket of the connection path. `fd` (-1 once closed) is missing in the types of Bun 1.4.5. */
-export type ProxySocket = Socket<Receiver> & { readonly fd: number };
+/**
+ * A socket of the connection path: Bun's own TCP socket, or a connection under TLS (tls/secure-socket.ts) that behaves
+ * like one. `fd` (-1 once closed) is missing in the types of Bun 1.4.5.
+ */
+export type ProxySocket = Pick<
+  Socket<Receiver>,
+  | "data"
+  | "pause"
+  | "resume"
+  | "shutdown"
+  | "close"
+  | "terminate"
+  | "setNoDelay"
+  | "setKeepAlive"
+  | "remoteAddress"
+  | "remotePort"
+  | "localAddress"
+  | "localPort"
+> & {
+  readonly fd: number;
+  /** Says that `fd` carries ciphertext: nobody may read from it, write to it or take it away. */
+  readonly overTls?: true;
+  /** Takes what there is room for and returns how much; below zero when the connection is broken. Wants no offset without a length. */
+  write(bytes: Uint8Array, offset?: number, length?: number): number;
+};
 
 /** The handlers of every socket of the connection path, for `Bun.listen` and `Bun.connect`. */
 export const socketHandlers: SocketHandler<Receiver> = {
   binaryType: "uint8array",
   open(socket) {
-    socket.data.opened(socket as ProxySocket);
+    // `fd` is there, though not in the types.
+    socket.data.opened(socket as Socket<Receiver> & { readonly fd: number });
   },
   data(socket, chunk) {
     socket.data.received(chunk);

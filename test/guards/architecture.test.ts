@@ -30,6 +30,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   lifecycle: ["core"],
   telemetry: ["core"],
   stats: ["core"],
+  tls: ["core", "forward", "protocol", "sys"],
   routing: ["core", "protocol"],
   protocol: ["core"],
   sys: ["core"],

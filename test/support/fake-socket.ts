@@ -11,8 +11,8 @@ export class FakeSocket {
   /** Bytes that the next writes will take; `"broken"`: they are refused, as after a reset. */
   room: number | "broken" = Infinity;
   paused = false;
-  /** No descriptor: nothing of the system can be asked of it. */
-  readonly fd = -1;
+  /** One that no process has: it counts as open, and the system knows nothing of it. */
+  readonly fd = 2 ** 30;
   /** What was written, in pieces as large as they were taken. */
   readonly taken: Uint8Array[] = [];
   readonly calls: ("pause" | "resume" | "shutdown" | "terminate")[] = [];

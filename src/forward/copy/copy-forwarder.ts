@@ -1,5 +1,5 @@
 /** The copy engine: moves the bytes of one session between its two Bun sockets, as two halves. */
-import type { MoveRule } from "../move-rule.ts";
+import { neverMove, type MoveRule } from "../move-rule.ts";
 import type { CoarseClock, Forwarder, ForwarderOwner, Half } from "../forwarder.ts";
 import { keepAlive } from "../keepalive.ts";
 import { nobody, type ProxySocket } from "../receiver.ts";
@@ -11,12 +11,19 @@ export class CopyForwarder implements Forwarder {
   readonly toBackend: CopyHalf;
   readonly toClient: CopyHalf;
 
+  /** Whether both descriptors carry the very bytes that are forwarded. */
+  readonly #plain: boolean;
+
   /** From here on the events of both sockets go to the halves. */
   constructor(client: ProxySocket, backend: ProxySocket, owner: ForwarderOwner, clock: CoarseClock, rule: MoveRule) {
-    this.toBackend = new CopyHalf(client, backend, owner, clock, rule);
-    this.toClient = new CopyHalf(backend, client, owner, clock, rule);
+    this.#plain = client.overTls !== true && backend.overTls !== true;
+    const moveRule = this.#plain ? rule : neverMove;
+    this.toBackend = new CopyHalf(client, backend, owner, clock, moveRule);
+    this.toClient = new CopyHalf(backend, client, owner, clock, moveRule);
     this.toBackend.opposite = this.toClient;
     this.toClient.opposite = this.toBackend;
+    // The client of a Unix socket may have sent all and closed it before there was a backend.
+    this.toBackend.sourceGone = client.fd < 0;
     client.data = this.toBackend;
     backend.data = this.toClient;
   }
@@ -54,8 +61,9 @@ export class CopyForwarder implements Forwarder {
     }
   }
 
-  /** Whether both sockets are there and nothing is queued: then another engine can take over. */
+  /** Whether both sockets are there and plain, and nothing is queued: then another engine can take over. */
   get movable(): boolean {
+    if (!this.#plain) return false;
     const { toBackend, toClient } = this;
     return toBackend.queuedBytes === 0 && toClient.queuedBytes === 0 && !toBackend.sourceGone && !toClient.sourceGone;
   }

@@ -33,6 +33,8 @@ export class CopyHalf implements Half, Receiver, Postponed {
   /** The other direction, which reads from our sink. Set once both halves exist. */
   opposite!: CopyHalf;
 
+  /** Whether both descriptors carry the very bytes that are forwarded: else they are none of the C library's business. */
+  readonly #plain: boolean;
   readonly #owner: ForwarderOwner;
   readonly #clock: CoarseClock;
   readonly #rule: MoveRule;
@@ -57,6 +59,7 @@ export class CopyHalf implements Half, Receiver, Postponed {
     clock: CoarseClock,
     rule: MoveRule,
   ) {
+    this.#plain = source.overTls !== true && sink.overTls !== true;
     this.#owner = owner;
     this.#clock = clock;
     this.#rule = rule;
@@ -76,6 +79,10 @@ export class CopyHalf implements Half, Receiver, Postponed {
     return this.#postponed === null ? this.#keptBytes : this.#postponed.byteLength;
   }
 
+  get sinkBuffers(): boolean {
+    return this.sink.overTls === true;
+  }
+
   /** The descriptor of the sink; -1 once it is closed. */
   get sinkFd(): number {
     return this.sink.fd;
@@ -93,7 +100,8 @@ export class CopyHalf implements Half, Receiver, Postponed {
    * for the others a look costs more than it finds.
    */
   get finFd(): number {
-    return this.bytes === 0 && this.#postponed !== null && this.opposite.bytes !== 0 ? this.source.fd : -1;
+    const looks = this.#plain && this.bytes === 0 && this.#postponed !== null && this.opposite.bytes !== 0;
+    return looks ? this.source.fd : -1;
   }
 
   endOfTurn(finFollows: boolean): void {
@@ -120,6 +128,15 @@ export class CopyHalf implements Half, Receiver, Postponed {
     this.#writePostponed(false);
     // A FIN that answers ours is told in this way alone (Bun 1.4.5).
     if (error === undefined && this.opposite.state === "ended" && this.state !== "ended") return this.finished();
+    // The peer of a Unix socket that closes it is told of by its FIN and this, though it may be written to as far as we are
+    // concerned (Bun 1.4.5). As with TCP it has reset when something is written, or waits to be.
+    if (
+      error === undefined &&
+      this.state !== "open" &&
+      this.opposite.state === "open" &&
+      this.opposite.queuedBytes === 0
+    )
+      return;
     this.#owner.sourceClosed(this);
   }
 
@@ -182,7 +199,7 @@ export class CopyHalf implements Half, Receiver, Postponed {
     if (chunk === null) return;
     this.#postponed = null;
     // What went wrong, or did not fit, is met again by Bun's own write, which then tells when there is room.
-    const taken = finFollows ? Math.max(0, libc!.sendMore(this.sink.fd, chunk)) : 0;
+    const taken = finFollows && this.#plain ? Math.max(0, libc!.sendMore(this.sink.fd, chunk)) : 0;
     if (taken === chunk.byteLength) this.#moved(taken);
     else this.#write(chunk, taken);
   }

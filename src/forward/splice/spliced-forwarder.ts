@@ -14,6 +14,7 @@ export interface Lender {
 
 /** One direction. Its figures are in the arena as long as the slot is the session's, and are kept from then on. */
 class SplicedHalf implements Half {
+  readonly sinkBuffers = false;
   opposite!: SplicedHalf;
   finished: boolean;
   ended: boolean;
