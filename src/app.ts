@@ -1,15 +1,14 @@
-/** The composition root: from a configuration to components in their order of start. The only file that news everything. */
+/** The program: its components in their order of start, and what the admin server may ask of it. */
 import { answer, type AdminPort } from "./admin/admin-server.ts";
 import { serveHttp, type HttpServer } from "./admin/http-server.ts";
 import { backendStatus, listenerStatus, type ProgramState, type Status } from "./admin/status.ts";
-import { Backend } from "./backend/backend.ts";
 import { Dialer } from "./backend/dial.ts";
-import { Endpoint } from "./backend/endpoint.ts";
-import { resolve } from "./backend/resolve.ts";
+import type { Endpoint } from "./backend/endpoint.ts";
+import { Composition } from "./composition.ts";
 import type { Config } from "./config/schema.ts";
-import { formatAddress, type Address } from "./core/address.ts";
-import { assert, unreachable } from "./core/assert.ts";
-import type { Clock } from "./core/clock.ts";
+import type { Address } from "./core/address.ts";
+import { assert } from "./core/assert.ts";
+import type { Clock, TimerHandle } from "./core/clock.ts";
 import { SluiceError } from "./core/error.ts";
 import { TimerWheel } from "./core/timer-wheel.ts";
 import { moveAtOnce, autoMove } from "./forward/move-rule.ts";
@@ -23,12 +22,13 @@ import type { Outcome } from "./lifecycle/outcome.ts";
 import { Admission, type Overflow } from "./listener/admission.ts";
 import { closedWithin, drain } from "./listener/drain.ts";
 import type { Listener } from "./listener/listener.ts";
-import { Service } from "./listener/service.ts";
+import type { Service, ServiceEnvironment } from "./listener/service.ts";
 import type { End } from "./session/end.ts";
 import { SessionRegistry } from "./session/registry.ts";
 import { Session } from "./session/session.ts";
 import { ActiveConnections } from "./stats/active-connections.ts";
 import { libc, libcMissing } from "./sys/libc.ts";
+import { logLifecycle } from "./telemetry/lifecycle-log.ts";
 import type { Log } from "./telemetry/log.ts";
 
 /** What the program is given from outside. */
@@ -49,6 +49,8 @@ export interface AppOutcome {
   readonly cut: number;
 }
 
+/** How often what is remembered of clients, and needed no longer, is dropped. */
+const forgetEveryMs = 10_000;
 /** How long the admin server may take to stop; it has nothing to lose. */
 const adminStopTimeoutMs = 1_000;
 /** How long the splice engine may take to stop; it has no connection any more. */
@@ -69,6 +71,8 @@ export class App implements AdminPort {
   readonly #beganMs: number;
   readonly #overflow: Overflow;
   readonly #splice: SpliceEngine | undefined;
+  /** There once its component is being started. */
+  #composition: Composition | undefined = undefined;
   #state: ProgramState = "starting";
   #services: readonly Service[] = [];
   #admin: HttpServer | undefined = undefined;
@@ -142,7 +146,27 @@ export class App implements AdminPort {
   // What the admin server asks.
 
   get ready(): boolean {
-    return this.#state === "ready" && this.#controller.state !== "stopping";
+    return this.#state === "ready" && this.#controller.state !== "stopping" && this.#backendsReady;
+  }
+
+  /** Whether each backend that a listener needs has something up, where readiness is to depend on it. */
+  get #backendsReady(): boolean {
+    if (this.#config.admin?.readyNeedsBackends !== true) return true;
+    return this.#neededBackends().every((name) => this.#composition!.backends.get(name)!.backend.available);
+  }
+
+  /** The backends that listeners and routes name, each once. */
+  #neededBackends(): string[] {
+    const names = this.#config.listeners.flatMap(({ backend, routes }) => [
+      backend,
+      ...routes.map((route) => route.backend),
+    ]);
+    return [...new Set(names)].filter((name) => name !== "");
+  }
+
+  /** Reads all certificates again: handshakes from now on use them. */
+  reloadCertificates(): void {
+    this.#composition?.reloadCertificates();
   }
 
   requestShutdown(): void {
@@ -163,10 +187,8 @@ export class App implements AdminPort {
       state: this.#controller.state === "stopping" ? "draining" : this.#state,
       connections_active: this.active.count,
       limits: { connections: this.#config.limits.connections, overflow: this.#overflow, fds: fdLimit },
-      listeners: this.#services.map((service) =>
-        listenerStatus(service.listener, service.backend.name, service.bytes()),
-      ),
-      backends: [...new Set(this.#services.map((service) => service.backend))].map(backendStatus),
+      listeners: this.#services.map(listenerStatus),
+      backends: [...(this.#composition?.backends.values() ?? [])].map(backendStatus),
       ended,
     };
   }
@@ -194,20 +216,35 @@ export class App implements AdminPort {
     };
   }
 
-  /** Knows where the endpoints are, before anything listens. */
+  /** Knows where the endpoints are and whether they answer, before anything listens. */
   #backends(): Component {
+    const { clock, log } = this.#surroundings;
     return {
       name: "backends",
-      start: async () => {
-        const backends = new Map<string, Backend>();
-        for (const { name, endpoints, retries } of this.#config.backends) {
-          const known = endpoints.map(({ address }) => this.#endpoint(name, tcp(address)));
-          backends.set(name, new Backend(name, await Promise.all(known), retries));
+      start: async ({ signal }) => {
+        const composition = new Composition(this.#config, { clock, log, dialer: this.dialer });
+        this.#composition = composition;
+        // A shutdown waits for no name and no check.
+        signal.addEventListener("abort", () => composition.stop(), { once: true });
+        const backends = [...composition.backends.values()];
+        for (const { backend } of backends) {
+          if (backend.settings.onDown === "close")
+            backend.observe({ down: (endpoint) => this.#endpointDown(endpoint) });
         }
-        this.#services = this.#makeServices(backends);
+        this.#services = composition.services(this.#serviceEnvironment());
+        await Promise.all(backends.map((running) => running.start()));
       },
-      stop: () => {},
+      stop: () => this.#composition?.stop(),
     };
+  }
+
+  /** Ends the connections that an endpoint has; those that are still being opened find another one. */
+  #endpointDown(endpoint: Endpoint): void {
+    this.registry.endAll(
+      "endpoint_down",
+      undefined,
+      (session) => session.endpoint === endpoint && session.phase === "forwarding",
+    );
   }
 
   /** Moves bulk connections; one that is chosen by hand must work, and one that can't be is done without. */
@@ -231,45 +268,29 @@ export class App implements AdminPort {
     };
   }
 
-  async #endpoint(backend: string, address: Address & { kind: "tcp" }): Promise<Endpoint> {
-    const resolved = await resolve(address, this.#surroundings.clock);
-    if (resolved.ok) return new Endpoint(address, resolved.address);
-    const message = `cannot resolve endpoint "${formatAddress(address)}" of backend "${backend}": ${resolved.why}`;
-    throw new SluiceError("resolve_failed", message, { source: "config" });
-  }
-
-  #makeServices(backends: ReadonlyMap<string, Backend>): Service[] {
+  #serviceEnvironment(): ServiceEnvironment {
     const { clock, log } = this.#surroundings;
-    const { limits, tcp: socket, listeners } = this.#config;
-    const environment = {
+    return {
       clock,
       wheel: this.wheel,
       dialer: this.dialer,
       registry: this.registry,
       mover: this.#splice,
-      admission: new Admission(this.active, limits.connections, this.#overflow),
+      admission: new Admission(this.active, this.#config.limits.connections, this.#overflow),
       access: log.recordsAccess ? log.access : undefined,
-      internalError: (error: Error, session: Session | undefined) =>
+      internalError: (error, session) =>
         log.error({ id: session?.id ?? null, error }, "internal error: a connection was reset"),
     };
-    return listeners.map(({ name, listen, backend, timeouts }) => {
-      const { host, port } = tcp(listen);
-      const settings = {
-        listener: { name, host: host === "" ? "0.0.0.0" : host, port },
-        timeouts,
-        keepaliveMs: socket.keepaliveMs,
-        noDelay: socket.noDelay,
-      };
-      return new Service(settings, backends.get(backend)!, environment);
-    });
   }
 
   /** Accepts connections; its stop is the drain. */
   #listeners(): Component {
     const { clock, log } = this.#surroundings;
+    let forgetting: TimerHandle | undefined;
     return {
       name: "listeners",
       start: async () => {
+        forgetting = clock.setTicker(() => this.#forgetClients(), forgetEveryMs);
         try {
           for (const { listener } of this.#services) {
             listener.open();
@@ -282,6 +303,7 @@ export class App implements AdminPort {
         }
       },
       stop: async () => {
+        clock.clearTimer(forgetting!);
         const { drainMs, idleMs } = this.#config.shutdown;
         const settings = { deadlineMs: drainMs, idleMs };
         const { cut } = await drain(settings, this.listeners, this.registry, this.active, clock, {
@@ -290,13 +312,13 @@ export class App implements AdminPort {
               { connections, remaining_ms: remainingMs === undefined ? null : Math.round(remainingMs) },
               "draining",
             ),
-          cut: ({ id, client, context, endpoint }) =>
+          cut: ({ id, client, context, target, endpoint }) =>
             log.warn(
               {
                 id,
                 listener: context.listener,
                 client,
-                backend: context.backend.name,
+                backend: target?.backend.name ?? null,
                 endpoint: endpoint?.name ?? null,
               },
               "cut: the drain deadline has passed",
@@ -305,6 +327,10 @@ export class App implements AdminPort {
         this.#cut = cut;
       },
     };
+  }
+
+  #forgetClients(): void {
+    for (const service of this.#services) service.forgetClients();
   }
 
   /** The last to start and the first to stop: who asks is told to send nothing more, and has `shutdown.delay` to act. */
@@ -326,50 +352,8 @@ export class App implements AdminPort {
   }
 
   #observed(event: LifecycleEvent): void {
-    const { log } = this.#surroundings;
-    switch (event.kind) {
-      case "running":
-        log.info({ duration_ms: Math.round(event.durationMs) }, "ready");
-        return this.#surroundings.started(this);
-      case "stop_requested":
-        if (event.reason.kind === "start_failed") return;
-        return log.info({ reason: describeReason(event.reason), connections: this.active.count }, "shutting down");
-      case "failed":
-        // What stands in the way of a start is said by whoever started us.
-        if (event.failure.phase === "start") return;
-        return log.error({ component: event.name, phase: event.failure.phase, error: event.failure.error }, "failed");
-      case "abandoned":
-        return log.warn({ component: event.name, phase: event.phase, timeout_ms: event.timeoutMs }, "abandoned");
-      case "starting":
-      case "stopping":
-        return log.debug({ component: event.name }, event.kind);
-      case "started":
-      case "ready":
-      case "stopped":
-        return log.debug({ component: event.name, duration_ms: Math.round(event.durationMs) }, event.kind);
-      case "not_ready_yet":
-        return log.debug({ component: event.name, attempt: event.attempt, error: event.error }, "not ready yet");
-      case "ended":
-        return log.warn({ component: event.name, error: event.error }, "ended by itself");
-      case "finished":
-        return log.debug({ duration_ms: Math.round(event.durationMs) }, "finished");
-      default:
-        return unreachable(event);
-    }
-  }
-}
-
-/** Why the program stops, in a few words. */
-export function describeReason(reason: StopReason): string {
-  switch (reason.kind) {
-    case "signal":
-      return reason.signal;
-    case "request":
-      return `asked by the ${reason.by}`;
-    case "component":
-      return `${reason.name} ${reason.error === undefined ? "has ended" : "has failed"}`;
-    case "start_failed":
-      return `${reason.name} could not be started`;
+    logLifecycle(this.#surroundings.log, event, this.active.count);
+    if (event.kind === "running") this.#surroundings.started(this);
   }
 }
 

@@ -1,6 +1,7 @@
 /** What `GET /status` answers: the state of the program in figures. Field names are part of the interface. */
 import type { Backend } from "../backend/backend.ts";
-import type { Listener } from "../listener/listener.ts";
+import type { HealthChecks } from "../backend/health/health-checks.ts";
+import type { Service } from "../listener/service.ts";
 import type { End } from "../session/end.ts";
 
 /** Where the program is in its life; also what readiness follows from. */
@@ -32,12 +33,16 @@ export interface Status {
 interface ListenerStatus {
   readonly name: string;
   readonly address: string;
-  readonly backend: string;
-  /** Whether connections wait in the accept queue because `limits.connections` is reached. */
+  /** Where connections go that no route sends elsewhere; `null` where those are ended. */
+  readonly backend: string | null;
+  readonly routes: readonly { readonly route: string; readonly backend: string }[];
+  /** Whether connections wait in the accept queue because a limit is reached. */
   readonly paused: boolean;
   readonly connections_active: number;
   /** Connections since start. */
   readonly connections_total: number;
+  /** Clients whose first bytes did not come, or decided nothing, within `timeouts.inspect`. */
+  readonly inspect_timeouts_total: number;
   /** Bytes moved since start, those of open connections included. */
   readonly bytes_to_backend: number;
   readonly bytes_to_client: number;
@@ -45,45 +50,74 @@ interface ListenerStatus {
 
 interface BackendStatus {
   readonly name: string;
-  readonly endpoints: readonly {
-    readonly address: string;
-    /** Where it is dialled: the address of its name. */
-    readonly dialed: string;
-    readonly connections_active: number;
-    /** Connections made, and attempts that failed, since start. */
-    readonly connections_total: number;
-    readonly connect_failures_total: number;
-  }[];
+  /** Whether a new connection would find an endpoint, their limits aside. */
+  readonly available: boolean;
+  readonly endpoints: readonly EndpointStatus[];
 }
 
-/** The state of a listener; `bytes` are those of its sessions, ended and open. */
-export function listenerStatus(
-  listener: Listener,
-  backend: string,
-  bytes: { readonly toBackend: number; readonly toClient: number },
-): ListenerStatus {
+interface EndpointStatus {
+  /** Where it is dialled. */
+  readonly address: string;
+  /** As configured, perhaps by a name. */
+  readonly configured: string;
+  /** What active checks say; `"unknown"` without any. */
+  readonly health: string;
+  /** Whether it is out of rotation for having failed too often. */
+  readonly ejected: boolean;
+  readonly weight: number;
+  readonly backup: boolean;
+  readonly connections_active: number;
+  /** Connections made, and attempts that failed, since start. */
+  readonly connections_total: number;
+  readonly connect_failures_total: number;
+  /** Checks since the endpoint is known; absent without active checks. */
+  readonly checks?: { readonly good: number; readonly bad: number };
+}
+
+/** The state of a listener; its bytes are those of its sessions, ended and open. */
+export function listenerStatus(service: Service): ListenerStatus {
+  const { listener, settings, inspectTimeouts } = service;
+  const bytes = service.bytes();
+  const routes = settings.inspection?.router?.routes ?? [];
   return {
     name: listener.name,
     address: listener.address,
-    backend,
+    backend: settings.target?.backend.name ?? null,
+    routes: routes.map(({ name, target }) => ({ route: name, backend: target.backend.name })),
     paused: listener.paused,
     connections_active: listener.active,
     connections_total: listener.total,
+    inspect_timeouts_total: inspectTimeouts,
     bytes_to_backend: bytes.toBackend,
     bytes_to_client: bytes.toClient,
   };
 }
 
-/** The state of a backend and its endpoints. */
-export function backendStatus(backend: Backend): BackendStatus {
+/** The state of a backend and its endpoints; `health` are its active checks. */
+export function backendStatus({
+  backend,
+  health,
+}: {
+  backend: Backend;
+  health: HealthChecks | undefined;
+}): BackendStatus {
   return {
     name: backend.name,
-    endpoints: backend.endpoints.map((endpoint) => ({
-      address: endpoint.name,
-      dialed: `${endpoint.dialAddress.host}:${endpoint.dialAddress.port}`,
-      connections_active: endpoint.active,
-      connections_total: endpoint.connected,
-      connect_failures_total: endpoint.failures,
-    })),
+    available: backend.available,
+    endpoints: backend.endpoints.map((endpoint) => {
+      const checks = health?.counts(endpoint);
+      return {
+        address: endpoint.name,
+        configured: endpoint.configured,
+        health: endpoint.health,
+        ejected: endpoint.ejected,
+        weight: endpoint.settings.weight,
+        backup: endpoint.settings.backup,
+        connections_active: endpoint.active,
+        connections_total: endpoint.connected,
+        connect_failures_total: endpoint.failures,
+        ...(checks === undefined ? {} : { checks: { good: checks.good, bad: checks.bad } }),
+      };
+    }),
   };
 }

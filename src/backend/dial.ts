@@ -6,24 +6,25 @@
  * its true name. `Bun.connect` with an address offers neither: an attempt lives on for up to 135 s, and unreachable
  * networks or a full descriptor table are called ECONNREFUSED (Bun 1.4.5). It serves where there is no such library.
  */
+import { constants } from "node:os";
 import type { TCPSocketConnectOptions } from "bun";
 import { assert } from "../core/assert.ts";
 import { nobody, socketHandlers, type ProxySocket, type Receiver } from "../forward/receiver.ts";
 import { errnoName, libc } from "../sys/libc.ts";
+import type { Originator } from "../tls/originator.ts";
+import { backlogFull, failureOf, type DialFailure } from "./dial-failure.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { Introduction } from "./introduction.ts";
 
-/** Why an attempt failed. `code` is the system's word for it (`"ECONNREFUSED"`), for logs. */
-export interface DialFailure {
-  readonly kind:
-    /** Nobody listens there. */
-    | "refused"
-    /** The kernel gave up waiting for an answer. */
-    | "timeout"
-    /** No route, reset while connecting, and all else that the network answered. */
-    | "unreachable"
-    /** Our own fault: no descriptor, port or memory left. Says nothing about the endpoint. */
-    | "local";
-  readonly code: string;
+/** What to dial, and what is said before the connection is anybody's. */
+export interface DialRequest {
+  readonly endpoint: Endpoint;
+  /** Written before anything else; a PROXY header. */
+  readonly header: Uint8Array | undefined;
+  /** Whether the header goes through TLS, as its first bytes, instead of in front of it. */
+  readonly headerInsideTls?: boolean;
+  /** Speaks TLS from there on. */
+  readonly tls: Originator | undefined;
 }
 
 /** Whom a dial tells; the session. Exactly one of the two is called, once, and neither after `cancel`. */
@@ -50,10 +51,23 @@ export class Dialer {
   abandoned = 0;
 
   /** Begins an attempt; a failure that is known at once is returned and not told to the owner. */
-  begin(endpoint: Endpoint, owner: DialOwner): Dial | DialFailure {
-    if (endpoint.socketAddress === undefined) return this.#beginPortably(endpoint, owner);
+  begin(request: DialRequest, owner: DialOwner): Dial | DialFailure {
+    const { endpoint, header, tls } = request;
+    if (header === undefined && tls === undefined) return this.#connect(endpoint, owner);
+    const introduction = new Introduction(request, owner);
+    const begun = this.#connect(endpoint, introduction);
+    if (!("cancel" in begun)) return begun;
+    introduction.connecting = begun;
+    return introduction;
+  }
+
+  #connect(endpoint: Endpoint, owner: DialOwner): Dial | DialFailure {
+    if (endpoint.socketAddress === undefined) return this.#connectPortably(endpoint, owner);
     const fd = libc!.connectBegin(endpoint.socketAddress);
-    if (fd < 0) return failure(errnoName(-fd));
+    if (fd < 0)
+      return fd === -constants.errno.EAGAIN && endpoint.dialAddress.kind === "unix"
+        ? backlogFull
+        : failureOf(errnoName(-fd));
     const dial = new DescriptorDial(this, owner);
     options.fd = fd;
     options.data = dial;
@@ -62,19 +76,16 @@ export class Dialer {
     return dial;
   }
 
-  #beginPortably(endpoint: Endpoint, owner: DialOwner): Dial | DialFailure {
-    if (this.abandoned >= abandonedMax) return failure("EAGAIN");
+  #connectPortably(endpoint: Endpoint, owner: DialOwner): Dial | DialFailure {
+    if (this.abandoned >= abandonedMax) return failureOf("EAGAIN");
     const dial = new PortableDial(this, owner);
-    const { host, port } = endpoint.dialAddress;
+    const { dialAddress } = endpoint;
+    const where =
+      dialAddress.kind === "unix" ? { unix: dialAddress.path } : { hostname: dialAddress.host, port: dialAddress.port };
     // A failure is told to the handler `connectError`; with one in place the rejection is silent (Bun 1.4.5).
-    void Bun.connect<Receiver>({
-      hostname: host,
-      port,
-      allowHalfOpen: true,
-      data: dial,
-      socket: socketHandlers,
-    });
-    return dial;
+    const connecting = { ...where, allowHalfOpen: true, data: dial, socket: socketHandlers };
+    void Bun.connect<Receiver>(connecting as TCPSocketConnectOptions<Receiver>);
+    return dial.begun();
   }
 }
 
@@ -125,7 +136,7 @@ class DescriptorDial implements Dial, Receiver {
   }
 
   closed(error: Error | undefined): void {
-    if (this.#settle()) this.#owner.dialFailed(failure(errorCode(error)));
+    if (this.#settle()) this.#owner.dialFailed(failureOf(errorCode(error)));
   }
 
   failed(error: Error): void {
@@ -147,11 +158,20 @@ class PortableDial implements Dial, Receiver {
   readonly #owner: DialOwner;
   #outcome: "pending" | "abandoned" | "settled" = "pending";
   #socket: ProxySocket | undefined = undefined;
+  /** Whether `begin` has returned: before, a failure is its result and not told. */
+  #begun = false;
+  #failedAtOnce: DialFailure | undefined = undefined;
 
   constructor(dialer: Dialer, owner: DialOwner) {
     this.#dialer = dialer;
     this.#owner = owner;
     dialer.pending++;
+  }
+
+  /** What `begin` returns: a Unix socket's failure is told while `Bun.connect` is still running (Bun 1.4.5). */
+  begun(): Dial | DialFailure {
+    this.#begun = true;
+    return this.#failedAtOnce ?? this;
   }
 
   cancel(): void {
@@ -170,7 +190,10 @@ class PortableDial implements Dial, Receiver {
   }
 
   closed(error: Error | undefined): void {
-    if (this.#settle() === "pending") this.#owner.dialFailed(failure(errorCode(error)));
+    if (this.#settle() !== "pending") return;
+    const failed = failureOf(errorCode(error));
+    if (this.#begun) this.#owner.dialFailed(failed);
+    else this.#failedAtOnce = failed;
   }
 
   failed(error: Error): void {
@@ -203,22 +226,6 @@ function discard(socket: ProxySocket | undefined): void {
   socket.data = nobody;
   socket.terminate();
 }
-
-function failure(code: string): DialFailure {
-  return { kind: kinds[code] ?? "unreachable", code };
-}
-
-const kinds: Readonly<Record<string, DialFailure["kind"]>> = {
-  ECONNREFUSED: "refused",
-  ETIMEDOUT: "timeout",
-  EMFILE: "local",
-  ENFILE: "local",
-  ENOMEM: "local",
-  ENOBUFS: "local",
-  // No local port left for this destination (connect(2)).
-  EADDRNOTAVAIL: "local",
-  EAGAIN: "local",
-};
 
 function errorCode(error: Error | undefined): string {
   const code = (error as { code?: unknown } | undefined)?.code;

@@ -1,4 +1,5 @@
 /** Where the configuration of a command comes from, and how its problems are told. */
+import { networkInterfaces } from "node:os";
 import { formatDiagnostic, type Diagnostic, type SystemFacts } from "../config/load.ts";
 import { spliceDescriptors, spliceSessionsMax } from "../forward/splice/capacity.ts";
 import { spliceMissing } from "../forward/splice/probe.ts";
@@ -12,7 +13,12 @@ export const descriptorReserve = 64;
 export function systemFacts(): SystemFacts {
   const fdLimit = descriptorLimit();
   const spliceFds = spliceMissing() === undefined ? spliceDescriptors(spliceSessionsMax(fdLimit)) : 0;
-  return { fdLimit, fdReserve: descriptorReserve, spliceFds };
+  return { fdLimit, fdReserve: descriptorReserve, spliceFds, localHosts: localHosts() };
+}
+
+/** The addresses of this machine. */
+function localHosts(): string[] {
+  return Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address));
 }
 
 /** The file to read: as asked for, else as in the environment, else `config.toml`. Throws a `UsageError`. */

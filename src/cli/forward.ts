@@ -21,6 +21,9 @@ const keys = {
   "log-format": { table: "log", key: "format" },
 } as const satisfies Record<string, { table: string; key: string; number?: true }>;
 
+/** The options that stand for a key of the backend. */
+const backendKeys = { balance: "balance", retries: "retries", "send-proxy": "send_proxy" } as const;
+
 /** What the listener and the backend are called in logs and metrics. */
 const name = "forward";
 
@@ -29,14 +32,16 @@ export const forward: Command = {
   name: "forward",
   summary: "a proxy without a file",
   usage: "sluice forward [OPTIONS] LISTEN ENDPOINT...",
-  help: `Listens on LISTEN and forwards to the ENDPOINTs in turn, as in: sluice forward :8080 10.0.0.5:80 10.0.0.6:80
+  help: `Listens on LISTEN and forwards to the ENDPOINTs, as in: sluice forward :8080 10.0.0.5:80 10.0.0.6:80
 
   --connect-timeout DURATION       each attempt to reach an endpoint (5s)
   --response-timeout DURATION      client bytes sent, not one byte back (off)
   --idle-timeout DURATION          no byte in either direction (1h)
   --half-closed-timeout DURATION   one side has finished, no byte in the other direction (1m)
   --lifetime DURATION              whole connection (off)
+  --balance POLICY                 round_robin, least_connections, random_two, source_hash or first (round_robin)
   --retries N                      further endpoints tried when a connect fails (2)
+  --send-proxy VERSION             send a PROXY protocol header: v1 or v2 (off)
   --connections N                  at once (10000)
   --overflow queue|reject          what happens beyond that (queue)
   --delay DURATION                 on shutdown: keep accepting for this long (off)
@@ -49,7 +54,7 @@ export const forward: Command = {
 Durations are "250ms", "5s", "1m30s", "1h". SLUICE_ environment variables apply as well; what is typed beats them.
 Exit codes as of sluice run.`,
   async execute(args, surroundings) {
-    const options = { ...optionsOfKeys(), retries: { type: "string" }, "no-access-log": { type: "boolean" } } as const;
+    const options = { ...optionsOfKeys(), ...optionsOfBackendKeys(), "no-access-log": { type: "boolean" } } as const;
     const { values, positionals } = parseOptions(args, options, Infinity);
     const [listen, ...endpoints] = positionals;
     if (listen === undefined || endpoints.length === 0) {
@@ -68,9 +73,11 @@ Exit codes as of sluice run.`,
       if (value !== undefined) set(table, key, "number" in form ? toNumber(value) : value);
     }
     if (values["no-access-log"] === true) set("log", "access", false);
-    if (values.retries !== undefined) {
-      backend["retries"] = toNumber(values.retries);
-      forget(env, `backend_${name}`, "retries");
+    for (const [option, key] of Object.entries(backendKeys)) {
+      const value = values[option as keyof typeof backendKeys];
+      if (value === undefined) continue;
+      backend[key] = toNumber(value);
+      forget(env, `backend_${name}`, key);
     }
     forget(env, `listener_${name}`, "listen");
     forget(env, `backend_${name}`, "endpoints");
@@ -95,10 +102,16 @@ function optionsOfKeys(): KeyOptions {
   return Object.fromEntries(Object.keys(keys).map((option) => [option, { type: "string" }])) as unknown as KeyOptions;
 }
 
+function optionsOfBackendKeys(): { readonly [Option in keyof typeof backendKeys]: { readonly type: "string" } } {
+  const options = Object.keys(backendKeys).map((option) => [option, { type: "string" }]);
+  return Object.fromEntries(options) as ReturnType<typeof optionsOfBackendKeys>;
+}
+
 /** What the arguments are called, by the path of the key that they stand for. */
 function typedWords(endpoints: number): Map<string, string> {
   const typed = new Map(Object.entries(keys).map(([option, { table, key }]) => [`${table}.${key}`, `--${option}`]));
-  typed.set(`listener.${name}.listen`, "LISTEN").set(`backend.${name}.retries`, "--retries");
+  typed.set(`listener.${name}.listen`, "LISTEN");
+  for (const [option, key] of Object.entries(backendKeys)) typed.set(`backend.${name}.${key}`, `--${option}`);
   for (let index = 0; index < endpoints; index++) {
     typed.set(`backend.${name}.endpoints.${index}`, `ENDPOINT ${index + 1}`);
   }

@@ -1,10 +1,11 @@
 /** Runs the proxy with a configuration until its end, and turns that end into an exit code: for run, forward and demo. */
-import { App, describeReason } from "../app.ts";
+import { App } from "../app.ts";
 import type { Config } from "../config/schema.ts";
 import { systemClock } from "../core/clock.ts";
 import { SluiceError } from "../core/error.ts";
 import { signalExitCode, type Signals } from "../lifecycle/signals.ts";
 import { descriptorLimit } from "../sys/descriptor-limit.ts";
+import { describeReason } from "../telemetry/lifecycle-log.ts";
 import { openLog, type Log } from "../telemetry/log.ts";
 import { exitCodes, type CommandSurroundings } from "./surroundings.ts";
 import { version } from "./version.ts";
@@ -32,6 +33,10 @@ export async function serve(
         }
         log.warn({ reason: signal, connections: app.active.count }, "ending at once: a second signal");
         void app.force().then(() => settle(signalExitCode(signal)));
+      },
+      reload() {
+        log.info({ signal: "SIGHUP" }, "reading the certificates again; all else is read at start only");
+        app.reloadCertificates();
       },
       reserved(signal) {
         log.warn({ signal }, "nothing done: this signal is not supported yet");

@@ -1,5 +1,6 @@
 /** From a tree of values and the environment to a configuration, or to every problem there is. Nothing here reads a file or the process. */
 import * as v from "valibot";
+import { checksAtOnceMax } from "../backend/health/places.ts";
 import { check, type Draft } from "./check.ts";
 import { type Member, type Members, notSupported } from "./declaration.ts";
 import { type Fit, fitConnections, type SystemFacts } from "./descriptors.ts";
@@ -16,6 +17,7 @@ import {
 import { type Environment, overlay, type ReadValueFile } from "./environment.ts";
 import type { Locate } from "./positions.ts";
 import { programForm } from "./program-form.ts";
+import type { ReadText } from "../tls/files.ts";
 import { type Config, declaration, fileSchema } from "./schema.ts";
 import { tidy } from "./tidy.ts";
 import { tomlText } from "./toml-text.ts";
@@ -30,6 +32,7 @@ export function assemble(
   system: SystemFacts,
   locate: Locate,
   readValueFile: ReadValueFile,
+  readFile: ReadText,
 ): Assembled {
   const findings: Finding[] = [];
   const tree = tidy(declaration, value, findings);
@@ -43,8 +46,11 @@ export function assemble(
     ...findings.map((finding) => finding.path),
   ];
   const draft = programForm(declaration, without(validated.output, failed));
-  const checked = check(draft as Draft<Config>, tree);
-  findings.push(...checked.problems);
+  const checked = check(draft as Draft<Config>, tree, system, readFile);
+  // Nothing is missing in a table that is none, nor where a variable has given no value.
+  const isNews = ({ path, message }: Finding) =>
+    !message.startsWith("is missing") || ![path, path.slice(0, -1)].some((at) => reported.has(JSON.stringify(at)));
+  findings.push(...checked.problems.filter(isNews));
   const fit = fitLimits(draft, tree, system);
   if (fit.kind === "too many") findings.push({ path: CONNECTIONS, at: "value", message: fit.message });
 
@@ -69,7 +75,8 @@ function fitLimits(draft: Draft<Config>, tree: unknown, system: SystemFacts): Fi
   const connections = draft.limits?.connections;
   if (connections === undefined) return { kind: "fits" };
   const spliceFds = draft.forwarding?.engine === "copy" ? 0 : (system.spliceFds ?? 0);
-  const facts = { ...system, fdReserve: system.fdReserve + spliceFds };
+  const checks = draft.backends?.some((backend) => backend?.health !== undefined) === true ? checksAtOnceMax : 0;
+  const facts = { ...system, fdReserve: system.fdReserve + spliceFds + checks };
   return fitConnections(connections, valueAt(tree, CONNECTIONS) !== undefined, facts);
 }
 

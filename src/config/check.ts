@@ -1,13 +1,18 @@
-/** What no key can check alone: names that must exist or be unique, addresses that collide, timeouts that cannot work. */
-import { type Address, canonicalHost, formatAddress, isLoopback } from "../core/address.ts";
+/** What no key can check alone: names that must exist or be unique, timeouts that cannot work; addresses have a file of their own. */
 import { didYouMean } from "../core/did-you-mean.ts";
+import type { ReadText } from "../tls/files.ts";
+import { checkAddresses } from "./address-checks.ts";
+import { checkBackends } from "./backend-checks.ts";
+import type { SystemFacts } from "./descriptors.ts";
 import { child, type Finding, type Path, valueAt } from "./diagnostic.ts";
 import { variablePart } from "./environment.ts";
+import { checkRoutes } from "./route-checks.ts";
 import type { Config } from "./schema.ts";
 import { overshadowedShutdown, overshadowedTimeouts } from "./timeout-order.ts";
+import { checkTls } from "./tls-checks.ts";
 
 /** A configuration in which invalid values are missing. */
-export type Draft<T> = T extends { kind: string }
+export type Draft<T> = T extends { kind: string } | Uint8Array
   ? T | undefined
   : T extends (infer Item)[]
     ? Draft<Item>[]
@@ -15,23 +20,30 @@ export type Draft<T> = T extends { kind: string }
       ? { [Name in keyof T]: Draft<T[Name]> | undefined }
       : T | undefined;
 
-interface Findings {
+/** What was found: what makes the configuration unusable, and what is merely odd. */
+export interface Findings {
   problems: Finding[];
   warnings: Finding[];
 }
 
-/** Checks what is there. `tree` holds what was written by the user, in the file's form: a default is nobody's mistake. */
-export function check(draft: Draft<Config>, tree: unknown): Findings {
+/** Checks what is there, the files included that it names. `tree` holds what was written by the user, in the file's form: a default is nobody's mistake. */
+export function check(
+  draft: Draft<Config>,
+  tree: unknown,
+  { localHosts = [] }: SystemFacts,
+  readFile: ReadText,
+): Findings {
   const findings: Findings = { problems: [], warnings: [] };
   const problem = (path: Path, message: string, at: Finding["at"] = "value") =>
     findings.problems.push({ path, at, message });
   checkNames("listener", tree, problem);
   checkNames("backend", tree, problem);
   checkReferences(tree, findings);
-  checkEndpoints(draft, problem);
-  checkListenAddresses(draft, problem);
-  checkAdmin(draft, problem);
+  checkAddresses(draft, tree, localHosts, findings);
   checkTimeouts(draft, tree, problem);
+  checkRoutes(draft, findings);
+  checkBackends(draft, findings);
+  checkTls(draft, readFile, findings);
   return findings;
 }
 
@@ -56,7 +68,7 @@ function checkNames(list: string, tree: unknown, problem: Report): void {
   }
 }
 
-/** At least one listener, and a known backend for each; a backend that nobody uses is probably a mistake. */
+/** At least one listener, and known backends for each; a backend that nobody uses is probably a mistake. */
 function checkReferences(tree: unknown, findings: Findings): void {
   const listeners = names("listener", tree);
   const backends = names("backend", tree).filter((name) => name !== undefined);
@@ -69,19 +81,27 @@ function checkReferences(tree: unknown, findings: Findings): void {
     });
   }
   const used = new Set<unknown>();
-  for (const index of listeners.keys()) {
-    const path = ["listener", index, "backend"];
+  const use = (path: Path): void => {
     const backend = valueAt(tree, path);
     used.add(backend);
-    if (typeof backend !== "string" || backends.includes(backend)) continue;
+    if (typeof backend !== "string" || backends.includes(backend)) return;
     const hint =
       didYouMean(backend, backends) ||
       (backends.length === 0 ? ", no [[backend]] is configured" : `, wanted one of ${quoted(backends)}`);
-    findings.problems.push({
-      path,
-      at: "value",
-      message: `unknown backend ${JSON.stringify(backend.slice(0, 64))}${hint}`,
-    });
+    const message = `unknown backend ${JSON.stringify(backend.slice(0, 64))}${hint}`;
+    findings.problems.push({ path, at: "value", message });
+  };
+  for (const index of listeners.keys()) {
+    const listener = ["listener", index];
+    const backend = valueAt(tree, [...listener, "backend"]);
+    const routes = valueAt(tree, [...listener, "route"]);
+    const hasRoutes = Array.isArray(routes) && routes.length > 0;
+    for (const position of hasRoutes ? routes.keys() : []) use([...listener, "route", position, "backend"]);
+    if (backend !== undefined && backend !== "") use([...listener, "backend"]);
+    else if (!hasRoutes) {
+      const message = 'is missing, wanted for example backend = "app"';
+      findings.problems.push({ path: [...listener, "backend"], at: "value", message });
+    }
   }
   for (const [index, backend] of names("backend", tree).entries()) {
     if (backend === undefined || used.has(backend)) continue;
@@ -91,58 +111,6 @@ function checkReferences(tree: unknown, findings: Findings): void {
       message: `no listener uses the backend "${backend}"`,
     });
   }
-}
-
-/** Endpoints are told apart by their addresses: in metrics, in the access record, in the admin server. */
-function checkEndpoints(draft: Draft<Config>, problem: Report): void {
-  for (const [index, backend] of (draft.backends ?? []).entries()) {
-    const seen = new Set<string>();
-    for (const [position, endpoint] of (backend?.endpoints ?? []).entries()) {
-      if (endpoint?.address === undefined) continue;
-      const key = addressKey(endpoint.address);
-      if (seen.has(key)) {
-        problem(
-          ["backend", index, "endpoints", position],
-          `the endpoint ${formatAddress(endpoint.address)} is listed twice, wanted each once`,
-        );
-      }
-      seen.add(key);
-    }
-  }
-}
-
-/** What the kernel would refuse: the same address twice, or a wildcard beside one of the addresses it covers. */
-function checkListenAddresses(draft: Draft<Config>, problem: Report): void {
-  const taken: { address: Address; owner: string }[] = [];
-  const take = (address: Address | undefined, owner: string, path: Path) => {
-    if (address === undefined) return;
-    const other = taken.find((candidate) => overlap(candidate.address, address));
-    if (other !== undefined) {
-      const [mine, theirs] = [formatAddress(address), formatAddress(other.address)];
-      const same = addressKey(address) === addressKey(other.address);
-      problem(
-        path,
-        same
-          ? `${mine} is the address of ${other.owner} already, wanted another port or address`
-          : `${mine} overlaps ${theirs} of ${other.owner}, wanted another port`,
-      );
-    }
-    taken.push({ address, owner });
-  };
-  for (const [index, listener] of (draft.listeners ?? []).entries()) {
-    take(listener?.listen, `listener "${listener?.name ?? index}"`, ["listener", index, "listen"]);
-  }
-  take(draft.admin?.listen, "the admin server", ["admin", "listen"]);
-}
-
-/** An admin server that others can reach must not be open to everybody. */
-function checkAdmin(draft: Draft<Config>, problem: Report): void {
-  const admin = draft.admin;
-  if (admin?.listen === undefined || admin.token !== "" || isLoopback(admin.listen)) return;
-  problem(
-    ["admin", "listen"],
-    `${formatAddress(admin.listen)} can be reached from other machines, wanted a token (SLUICE_ADMIN_TOKEN_FILE or admin.token) or a loopback address such as "127.0.0.1:${admin.listen.kind === "tcp" ? admin.listen.port : 9900}"`,
-  );
 }
 
 /**
@@ -177,23 +145,4 @@ function names(list: string, tree: unknown): (string | undefined)[] {
 
 function quoted(words: string[]): string {
   return words.map((word) => JSON.stringify(word)).join(", ");
-}
-
-function addressKey(address: Address): string {
-  return address.kind === "unix" ? formatAddress(address) : `${canonicalHost(address.host)}|${address.port}`;
-}
-
-/** As Linux sees it: 0.0.0.0 covers every IPv4 address, and :: (which Bun 1.4.5 opens for both families) covers everything. */
-function overlap(a: Address, b: Address): boolean {
-  if (a.kind === "unix" || b.kind === "unix") return addressKey(a) === addressKey(b);
-  if (a.port !== b.port || a.port === 0) return false;
-  const [hostA, hostB] = [boundHost(a.host), boundHost(b.host)];
-  if (hostA === hostB || hostA === "::" || hostB === "::") return true;
-  const anyIpv4 = hostA === "0.0.0.0" ? hostB : hostB === "0.0.0.0" ? hostA : undefined;
-  return anyIpv4 !== undefined && !anyIpv4.includes(":");
-}
-
-function boundHost(host: string): string {
-  const canonical = canonicalHost(host);
-  return canonical === "localhost" ? "127.0.0.1" : canonical;
 }

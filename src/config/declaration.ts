@@ -191,3 +191,8 @@ export function outputName(tomlName: string, member: Member): string {
 export function isHidden(member: Member): boolean {
   return member.planned === "hidden" || (member.sort !== "key" && Object.values(member.members).every(isHidden));
 }
+
+/** True for tables whose entries have names; variables reach no others. */
+export function hasNames(table: Table): boolean {
+  return table.sort === "tables" && Object.hasOwn(table.members, "name");
+}

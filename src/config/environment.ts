@@ -1,6 +1,6 @@
 /** The environment over the file: SLUICE_<TABLE>_<KEY>, entries of lists by their names, and …_FILE for values that stand in files. */
 import { nearestWord } from "../core/did-you-mean.ts";
-import type { Key, Members } from "./declaration.ts";
+import { hasNames, type Key, type Members } from "./declaration.ts";
 import { child, type Diagnostic, type Path, pathText, type Source } from "./diagnostic.ts";
 import { isTable, type Tree } from "./tidy.ts";
 
@@ -26,6 +26,13 @@ interface Target {
   key: Key;
 }
 
+/** What there is to set, by variable. */
+interface Targets {
+  readonly keys: Map<string, Target>;
+  /** Why nothing is set by this variable, nor by those that go on after it. */
+  readonly none: Map<string, string>;
+}
+
 /** Sets the values of variables in `tree`. They come as text and leave as the file's form; judging them is the schema's work. */
 export function overlay(members: Members, tree: Tree, env: Environment, readValueFile: ReadValueFile): Overlay {
   const result: Overlay = { sources: new Map(), problems: [], failed: [] };
@@ -33,7 +40,7 @@ export function overlay(members: Members, tree: Tree, env: Environment, readValu
     .filter((name) => name.startsWith(`${PREFIX}_`) && env[name] !== undefined)
     .toSorted();
   createEntries(members, tree, variables);
-  const targets = new Map<string, Target>();
+  const targets: Targets = { keys: new Map(), none: new Map() };
   collectTargets(members, tree, PREFIX, [], targets);
   for (const variable of variables) apply(variable, env, tree, targets, readValueFile, result);
   return result;
@@ -78,49 +85,49 @@ function* keySuffixes(members: Members): Generator<string> {
   }
 }
 
-function collectTargets(
-  members: Members,
-  value: unknown,
-  prefix: string,
-  path: Path,
-  targets: Map<string, Target>,
-): void {
+function collectTargets(members: Members, value: unknown, prefix: string, path: Path, targets: Targets): void {
   for (const [name, member] of Object.entries(members)) {
     const variable = `${prefix}_${variablePart(name)}`;
     const inside = child(value, name);
     if (member.sort === "key") {
-      targets.set(variable, { path: [...path, name], key: member });
+      targets.keys.set(variable, { path: [...path, name], key: member });
     } else if (member.sort !== "tables") {
       collectTargets(member.members, inside, variable, [...path, name], targets);
-    } else if (Array.isArray(inside)) {
+    } else if (!hasNames(member)) {
+      targets.none.set(variable, `a ${name} has no name to be addressed by, wanted it in the file`);
+    } else if (member.planned === undefined && Array.isArray(inside)) {
       for (const [index, entry] of inside.entries()) {
-        const entryName = child(entry, "name");
-        if (typeof entryName !== "string" || member.planned !== undefined) continue;
-        const entryPath = [...path, name, index];
-        const entryTargets = new Map<string, Target>();
-        collectTargets(member.members, entry, `${variable}_${variablePart(entryName)}`, entryPath, entryTargets);
-        for (const [entryVariable, target] of entryTargets) {
-          // An entry keeps the name by which it is addressed.
-          if (target.path.length === entryPath.length + 1 && target.path.at(-1) === "name") continue;
-          if (!targets.has(entryVariable)) targets.set(entryVariable, target);
-        }
+        collectEntry(member.members, entry, variable, [...path, name, index], targets);
       }
     }
   }
+}
+
+function collectEntry(members: Members, entry: unknown, prefix: string, path: Path, targets: Targets): void {
+  const name = child(entry, "name");
+  if (typeof name !== "string") return;
+  const own: Targets = { keys: new Map(), none: new Map() };
+  const variable = `${prefix}_${variablePart(name)}`;
+  collectTargets(members, entry, variable, path, own);
+  own.keys.delete(`${variable}_NAME`);
+  own.none.set(`${variable}_NAME`, "an entry keeps the name that it is addressed by");
+  // Of two entries with one name, the first has the variable.
+  for (const [of, target] of own.keys) if (!targets.keys.has(of)) targets.keys.set(of, target);
+  for (const [of, why] of own.none) targets.none.set(of, why);
 }
 
 function apply(
   variable: string,
   env: Environment,
   tree: Tree,
-  targets: Map<string, Target>,
+  targets: Targets,
   readValueFile: ReadValueFile,
   result: Overlay,
 ): void {
   if (OTHER_VARIABLES.includes(variable)) return;
-  const direct = targets.get(variable);
+  const direct = targets.keys.get(variable);
   const base = variable.endsWith("_FILE") ? variable.slice(0, -"_FILE".length) : undefined;
-  const target = direct ?? (base === undefined ? undefined : targets.get(base));
+  const target = direct ?? (base === undefined ? undefined : targets.keys.get(base));
   const text = env[variable] ?? "";
   if (target === undefined) {
     if (!isKubernetesServiceLink(variable, text)) result.problems.push(unknownVariable(variable, targets));
@@ -167,15 +174,23 @@ function set(tree: Tree, target: Target, text: string): void {
   if (last !== undefined) table[last] = target.key.kind.fromText(text);
 }
 
-function unknownVariable(variable: string, targets: Map<string, Target>): Diagnostic {
+function unknownVariable(variable: string, targets: Targets): Diagnostic {
+  const message = `unknown variable${noTarget(variable, targets) ?? nearestTarget(variable, targets)}`;
+  return { source: { kind: "variable", variable, file: undefined }, path: "", message };
+}
+
+function noTarget(variable: string, { none }: Targets): string | undefined {
+  const refused = [...none].find(([begin]) => variable === begin || variable.startsWith(`${begin}_`));
+  return refused === undefined ? undefined : `, ${refused[1]}`;
+}
+
+function nearestTarget(variable: string, { keys }: Targets): string {
   const isFile = variable.endsWith("_FILE");
   const base = isFile ? variable.slice(0, -"_FILE".length) : variable;
-  const nearest = nearestWord(base, [...OTHER_VARIABLES, ...targets.keys()]);
+  const nearest = nearestWord(base, [...OTHER_VARIABLES, ...keys.keys()]);
+  if (nearest === undefined) return ", wanted SLUICE_<TABLE>_<KEY> of a key in the reference";
   // Only the configuration's variables have a _FILE form.
-  const meant = nearest !== undefined && isFile && targets.has(nearest) ? `${nearest}_FILE` : nearest;
-  const hint =
-    meant === undefined ? ", wanted SLUICE_<TABLE>_<KEY> of a key in the reference" : ` (did you mean "${meant}"?)`;
-  return { source: { kind: "variable", variable, file: undefined }, path: "", message: `unknown variable${hint}` };
+  return ` (did you mean "${isFile && keys.has(nearest) ? `${nearest}_FILE` : nearest}"?)`;
 }
 
 /**

@@ -9,7 +9,14 @@ export function configJsonSchema(): object {
   // What only code can check (addresses, names that must exist) has no counterpart in JSON Schema.
   const schema = toJsonSchema(fileSchema, { typeMode: "input", errorMode: "ignore" });
   describeMembers(declaration, schema);
+  demandBackends(schema);
   return { ...schema, title: "sluice configuration", description: "The configuration file of sluice (TOML)." };
+}
+
+/** A listener has a backend, or routes that have. */
+function demandBackends(schema: object): void {
+  const listener = child(child(child(schema, "properties"), "listener"), "items") as object;
+  Object.assign(listener, { anyOf: [{ required: ["backend"] }, { required: ["route"] }] });
 }
 
 function describeMembers(members: Members, schema: object): void {

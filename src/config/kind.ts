@@ -1,10 +1,17 @@
 /** What a key's value may be: a valibot schema from the file's form to the program's, and how it is written in a variable, in TOML and in the reference. */
 import * as v from "valibot";
-import { type Address, formatAddress, parseAddress } from "../core/address.ts";
+import {
+  type Address,
+  type EndpointAddress,
+  formatAddress,
+  parseAddress,
+  parseEndpointAddress,
+} from "../core/address.ts";
+import { formatCidr, parseCidr } from "../core/cidr.ts";
 import { didYouMean } from "../core/did-you-mean.ts";
 import { DURATION_MS_MAX, DURATION_PATTERN, formatDurationMs, parseDurationMs } from "../core/duration.ts";
 import type { Parsed } from "../core/result.ts";
-import { describe, found, foundSecret } from "./found.ts";
+import { found, foundSecret } from "./found.ts";
 import type { TomlValue } from "./toml-text.ts";
 
 /** What is appended to a key's name inside the program: milliseconds, or nothing. */
@@ -56,36 +63,20 @@ export function workers() {
   return kind(schema, "", "whole number, 1 … 1_024, or `auto`", { fromText: numberFromText });
 }
 
-/** One word of a closed set; the words in `planned` are known, but refused as not supported yet. */
-export function oneOf<const Word extends string>(words: readonly Word[], planned: readonly string[] = []) {
-  const says = (list: readonly string[], quote: string) => list.map((word) => `${quote}${word}${quote}`).join(", ");
-  const wanted = words.length === 1 ? says(words, '"') : `one of ${says(words, '"')}`;
-  const all = [...words, ...planned];
-  const schema = v.pipe(
-    v.picklist(all, (issue) => {
-      const hint = typeof issue.input === "string" ? didYouMean(issue.input, all) : "";
-      return `${found(wanted)(issue)}${hint}`;
-    }),
-    v.check(
-      (word) => !planned.includes(word),
-      (issue) => `"${issue.input}" is not supported yet, wanted ${wanted}`,
-    ),
-    v.transform((word) => word as Word),
-  );
-  const later = planned.length === 0 ? "" : ` (not supported yet: ${says(planned, "`")})`;
-  return kind(schema, "", `${says(words, "`")}${later}`, {});
+/** One word of a closed set. */
+export function oneOf<const Word extends string>(words: readonly Word[]) {
+  const says = (quote: string) => words.map((word) => `${quote}${word}${quote}`).join(", ");
+  const wanted = `one of ${says('"')}`;
+  const schema = v.picklist(words, (issue) => {
+    const hint = typeof issue.input === "string" ? didYouMean(issue.input, words) : "";
+    return `${found(wanted)(issue)}${hint}`;
+  });
+  return kind(schema, "", says("`"), {});
 }
 
 /** Text of any sort. */
 export function text(says = "text") {
   return kind(v.string(found("text in quotes")), "", says, {});
-}
-
-/** A list of texts; several in a variable are separated by commas. */
-export function textList(says: string) {
-  return kind(v.array(v.string(found("text in quotes")), found("a list, such as []")), "", says, {
-    fromText: listFromText,
-  });
 }
 
 /** The name of a listener or a backend, which also becomes a part of variables and a label of metrics. */
@@ -128,24 +119,48 @@ export function listenAddress() {
     if (!parsed.ok || parsed.value.kind === "unix" || parsed.value.host !== "") return parsed;
     return { ok: true, value: { ...parsed.value, host: "0.0.0.0" } };
   };
-  const metadata = { examples: ["127.0.0.1:8080", ":8080", "[::1]:8080"] };
-  const schema = parsedText(`an address such as "127.0.0.1:8080", ":8080" or "[::]:8080"`, metadata, parse, ["unix:"]);
+  const metadata = { examples: ["127.0.0.1:8080", ":8080", "[::1]:8080", "unix:/run/x.sock"] };
+  const schema = parsedText(`an address such as "127.0.0.1:8080", ":8080" or "[::]:8080"`, metadata, parse);
   return kind(schema, "", "address", { toToml: formatAddress });
 }
 
-/** An address to connect to: it needs a host and a port. */
+/** An address to connect to: a host and a port, the path of a Unix socket, or the name of a service. */
 export function endpointAddress() {
   const wanted = `an address such as "127.0.0.1:9000" or "name:9000"`;
-  const parse = (text: string): Parsed<Address> => {
-    const parsed = parseAddress(text);
-    if (!parsed.ok || parsed.value.kind === "unix") return parsed;
+  const parse = (text: string): Parsed<EndpointAddress> => {
+    const parsed = parseEndpointAddress(text);
+    if (!parsed.ok || parsed.value.kind !== "tcp") return parsed;
     if (parsed.value.host === "") return { ok: false, wanted: `a host before the port, such as "127.0.0.1${text}"` };
     if (parsed.value.port === 0) return { ok: false, wanted: "a port from 1 to 65535" };
     return parsed;
   };
-  const metadata = { examples: ["127.0.0.1:9000", "[::1]:9000", "name:9000"] };
-  return kind(parsedText(wanted, metadata, parse, ["unix:", "srv:"]), "", "address", { toToml: formatAddress });
+  const metadata = {
+    examples: ["127.0.0.1:9000", "[::1]:9000", "name:9000", "unix:/run/x.sock", "srv:_pg._tcp.example.com"],
+  };
+  return kind(parsedText(wanted, metadata, parse), "", "address", { toToml: formatAddress });
 }
+
+/** Networks and single addresses. Each mistake in the list is a problem of its own. */
+export function cidrList() {
+  const wanted = `a network such as "10.0.0.0/8" or "2001:db8::/32"`;
+  const cidr = parsedText(wanted, { examples: ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"] }, parseCidr);
+  return kind(v.array(cidr, found(`a list, such as ["10.0.0.0/8"]`)), "", "list of CIDRs", {
+    fromText: listFromText,
+    toToml: (cidrs) => cidrs.map(formatCidr),
+  });
+}
+
+/** Permissions of a file, octal digits in quotes; the number inside the program. */
+export function fileMode() {
+  const wanted = `a file mode of three octal digits such as "0660"`;
+  const parse = (text: string): Parsed<number> =>
+    FILE_MODE_PATTERN.test(text) ? { ok: true, value: Number.parseInt(text, 8) } : { ok: false, wanted };
+  const schema = parsedText(wanted, { pattern: FILE_MODE_PATTERN.source }, parse);
+  return kind(schema, "", "file mode", { toToml: (mode) => `0${mode.toString(8).padStart(3, "0")}` });
+}
+
+/** Read, write and execute for the owner, the group and the others; no set-user-ID and its like. */
+const FILE_MODE_PATTERN = /^0?[0-7]{3}$/;
 
 /** A list of `entry`, given as its short text or as a table, with at least one element. */
 export function listOf<Short extends v.GenericSchema, Long extends v.GenericSchema>(
@@ -163,7 +178,8 @@ export function listOf<Short extends v.GenericSchema, Long extends v.GenericSche
   return kind(list, "", says, { fromText: listFromText, toToml: (values) => values.map((value) => toToml(value)) });
 }
 
-function kind<Schema extends v.GenericSchema, U extends Unit>(
+/** Makes a kind; what is left out of `texts` is as for text. */
+export function kind<Schema extends v.GenericSchema, U extends Unit>(
   schema: Schema,
   unit: U,
   says: string,
@@ -178,21 +194,12 @@ function kind<Schema extends v.GenericSchema, U extends Unit>(
   };
 }
 
-/** Text that a parser of ours reads; `metadata` goes to the JSON Schema as it is, text with a prefix of `planned` is refused as not supported yet. */
-function parsedText<T>(
-  wanted: string,
-  metadata: Record<string, unknown>,
-  parse: (text: string) => Parsed<T>,
-  planned: readonly string[] = [],
-) {
+/** Text that a parser of ours reads; `metadata` goes to the JSON Schema as it is. */
+export function parsedText<T>(wanted: string, metadata: Record<string, unknown>, parse: (text: string) => Parsed<T>) {
   return v.pipe(
     v.string(found(wanted)),
     v.metadata(metadata),
     v.rawTransform<string, T>(({ dataset, addIssue, NEVER }) => {
-      if (planned.some((prefix) => dataset.value.startsWith(prefix))) {
-        addIssue({ message: `found ${describe(dataset.value)}, which is not supported yet, wanted ${wanted}` });
-        return NEVER;
-      }
       const parsed = parse(dataset.value);
       if (parsed.ok) return parsed.value;
       addIssue({ message: found(parsed.wanted)({ input: dataset.value }) });
@@ -206,7 +213,8 @@ function numberFromText(text: string): unknown {
   return /^-?[0-9]+(?:_[0-9]+)*$/.test(text) ? Number(text.replaceAll("_", "")) : text;
 }
 
-function listFromText(text: string): unknown {
+/** A list from the text of a variable: its items are separated by commas. */
+export function listFromText(text: string): unknown {
   return text.trim() === "" ? [] : text.split(",").map((item) => item.trim());
 }
 

@@ -15,6 +15,8 @@ export { configurationReference } from "./reference.ts";
 
 /** The largest configuration file; a larger one is refused before it is parsed. */
 export const CONFIG_BYTES_MAX = 1024 * 1024;
+/** The largest file that a key names, such as a bundle of authorities; a larger one is refused. */
+const NAMED_FILE_BYTES_MAX = 4 * 1024 * 1024;
 /** The largest file that a …_FILE variable may name; a larger one is refused. */
 export const VALUE_FILE_BYTES_MAX = 64 * 1024;
 
@@ -35,22 +37,25 @@ export async function loadConfig(file: string, env: Environment, system: SystemF
     const { line, column, name, message } = parsed;
     return unusable({ source: { kind: "file", file, line, column }, path: name, message }, env);
   }
-  return assemble(parsed.value, env, system, positionsIn(file, read.text), readValueFile);
+  return assemble(parsed.value, env, system, positionsIn(file, read.text), readValueFile, readTextFile);
 }
 
 /** The same for values that are already there, in the form that the file has; diagnostics have no file then. */
 export function configFromValue(value: unknown, env: Environment, system: SystemFacts): Assembled {
-  return assemble(value, env, system, () => ({ kind: "program" }), readValueFile);
+  return assemble(value, env, system, () => ({ kind: "program" }), readValueFile, readTextFile);
 }
 
 function unusable(problem: Diagnostic, env: Environment): Assembled {
   return { ok: false, problems: [problem, ...variableProblems(env, readValueFile)] };
 }
 
-const readValueFile: ReadValueFile = (path) => {
-  const read = readText(path, VALUE_FILE_BYTES_MAX);
+const readValueFile: ReadValueFile = (path) => readTextFile(path, VALUE_FILE_BYTES_MAX);
+
+/** Reads a file of text that the configuration names, such as a certificate; `found` says in words why not. */
+export function readTextFile(path: string, bytesMax = NAMED_FILE_BYTES_MAX): ReturnType<ReadValueFile> {
+  const read = readText(path, bytesMax);
   return read.ok ? read : { ok: false, found: read.found };
-};
+}
 
 type ReadText = { ok: true; text: string } | { ok: false; found: string; at?: { line: number; column: number } };
 

@@ -1,5 +1,5 @@
 /** The effective configuration as TOML that loads again to the same configuration. */
-import { isHidden, type Members, outputName } from "./declaration.ts";
+import { isHidden, type Key, type Members, outputName, type Table } from "./declaration.ts";
 import { type Config, declaration } from "./schema.ts";
 import { overshadowedTimeouts } from "./timeout-order.ts";
 import { type TomlValue, tomlText } from "./toml-text.ts";
@@ -7,63 +7,80 @@ import { type TomlValue, tomlText } from "./toml-text.ts";
 /** What stands for a secret. */
 const MASK = "********";
 
-/** Every key that is built, defaults included; secrets are masked. A listener shows the timeouts that differ from the global ones. */
+/**
+ * Every key that is built, defaults included; secrets are masked. Tables that are off are left out, and a listener shows
+ * the timeouts that differ from the global ones.
+ */
 export function printConfig(config: Config): string {
-  const lines: string[] = [];
+  const parts: string[] = [];
   for (const [name, member] of Object.entries(declaration)) {
-    if (isHidden(member)) continue;
-    const value: unknown = Reflect.get(config, outputName(name, member));
-    if (value === undefined) continue;
-    const entries = Array.isArray(value) ? value : [value];
-    for (const entry of entries) {
-      lines.push(Array.isArray(value) ? `[[${name}]]` : `[${name}]`);
-      addKeys(lines, member.members, entry, name === "timeouts" ? overshadowedDefaults(config) : new Map());
-      addOverrides(lines, name, member.members, entry, config);
-      lines.push("");
+    const comments = name === "timeouts" ? overshadowedDefaults(config) : undefined;
+    for (const entry of entriesOf(name, member, config)) {
+      const lines: string[] = [];
+      addTable(lines, name, member, entry, config, comments);
+      parts.push(lines.join("\n"));
     }
   }
-  return lines.join("\n").trimEnd() + "\n";
+  return `${parts.join("\n\n")}\n`;
 }
 
-function addKeys(
-  lines: string[],
-  members: Members,
-  values: Record<string, unknown>,
-  asComments: Map<string, string>,
-): void {
-  for (const [name, member] of Object.entries(members)) {
-    if (member.sort !== "key" || isHidden(member)) continue;
-    const value = values[outputName(name, member)];
-    const shown: TomlValue = member.kind.secret && value !== "" ? MASK : member.kind.toToml(value);
-    const comment = asComments.get(name);
-    lines.push(comment === undefined ? `${name} = ${tomlText(shown)}` : `# ${name} = ${tomlText(shown)}   ${comment}`);
-  }
+/** What the program sees under a name in a table. */
+type Values = Readonly<Record<string, unknown>>;
+
+/** The tables that a member is printed as: none, one, or one for each entry. */
+function entriesOf(name: string, member: Table, values: Values): Values[] {
+  if (isHidden(member)) return [];
+  const value = values[outputName(name, member)];
+  if (value === undefined) return [];
+  return Array.isArray(value) ? (value as Values[]) : [value as Values];
 }
 
-function addOverrides(
+/** `path` is the table's name with those it is in; a key with a comment is printed as a comment. */
+function addTable(
   lines: string[],
-  entryName: string,
-  members: Members,
-  entry: Record<string, unknown>,
+  path: string,
+  table: Table,
+  values: Values,
   config: Config,
+  comments?: ReadonlyMap<string, string>,
 ): void {
-  for (const [name, member] of Object.entries(members)) {
-    if (member.sort !== "overrides") continue;
-    const output = outputName(name, member);
-    const globals = Reflect.get(config, output) as Record<string, unknown>;
-    const own = entry[output] as Record<string, unknown>;
-    const differing = Object.entries(member.members).filter(([key, inner]) => {
-      const inside = outputName(key, inner);
-      return !isHidden(inner) && own[inside] !== globals[inside];
-    });
-    if (differing.length === 0) continue;
-    lines.push(`[${entryName}.${name}]`);
-    addKeys(lines, Object.fromEntries(differing), own, new Map());
+  lines.push(table.sort === "tables" ? `[[${path}]]` : `[${path}]`);
+  const members = Object.entries(table.members).filter(([, member]) => !isHidden(member));
+  for (const [name, member] of members) {
+    if (member.sort !== "key") continue;
+    const comment = comments?.get(name);
+    const line = `${name} = ${tomlText(shown(member, values[outputName(name, member)]))}`;
+    lines.push(comment === undefined ? line : `# ${line}   ${comment}`);
   }
+  // Behind the keys: in TOML a key belongs to the header above it.
+  for (const [name, member] of members) {
+    if (member.sort === "key") continue;
+    for (const entry of entriesOf(name, member, values)) {
+      const printed = member.sort === "overrides" ? differing(member, entry, globalsOf(name, member, config)) : member;
+      if (Object.keys(printed.members).length > 0) addTable(lines, `${path}.${name}`, printed, entry, config);
+    }
+  }
+}
+
+function shown(key: Key, value: unknown): TomlValue {
+  return key.kind.secret && value !== "" ? MASK : key.kind.toToml(value);
+}
+
+/** The table with the keys alone whose values differ from those of the table that it overrides. */
+function differing(table: Table, own: Values, globals: Values): Table {
+  const members = Object.entries(table.members).filter(([name, member]) => {
+    const inside = outputName(name, member);
+    return own[inside] !== globals[inside];
+  });
+  return { ...table, members: Object.fromEntries(members) satisfies Members };
+}
+
+function globalsOf(name: string, table: Table, config: Config): Values {
+  return Reflect.get(config, outputName(name, table)) as Values;
 }
 
 /** Written down, a default that a shorter timeout overshadows would be refused as a mistake; as a comment it still informs. */
-function overshadowedDefaults(config: Config): Map<string, string> {
+function overshadowedDefaults(config: Config): ReadonlyMap<string, string> {
   return new Map(
     overshadowedTimeouts(config.timeouts).map(({ never, first }) => [never, `the default; ${first} fires first`]),
   );

@@ -1,5 +1,5 @@
 /** From the file's names to the program's: camelCase with units, planned members left out, a listener's timeouts merged. */
-import { isHidden, type Members, type Output, outputName } from "./declaration.ts";
+import { isHidden, type Key, type Members, type Output, outputName } from "./declaration.ts";
 
 /**
  * Turns validated values under the file's names into what the program sees. A value that is missing because it was
@@ -23,7 +23,7 @@ function renamed(
     const value = values[tomlName];
     switch (member.sort) {
       case "key":
-        output[name] = value;
+        output[name] = isIncomplete(member, value) ? undefined : value;
         break;
       case "table":
         output[name] = renamed(member.members, asTable(value), top);
@@ -40,6 +40,11 @@ function renamed(
     }
   }
   return output;
+}
+
+/** A list with an invalid element is missing as a whole. Only where elements may be tables is each looked at alone. */
+function isIncomplete(member: Key, value: unknown): boolean {
+  return member.element === undefined && Array.isArray(value) && value.includes(undefined);
 }
 
 function asTable(value: unknown): Record<string, unknown> {

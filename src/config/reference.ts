@@ -1,5 +1,5 @@
 /** docs/configuration.md, generated from the declaration. */
-import { isRequired, type Key, type Members } from "./declaration.ts";
+import { hasNames, isRequired, type Key, type Members, type Table } from "./declaration.ts";
 import { variablePart } from "./environment.ts";
 import { AFTER, BEFORE } from "./reference-text.ts";
 import { declaration } from "./schema.ts";
@@ -10,7 +10,8 @@ export function configurationReference(): string {
   return `${[BEFORE, ...sections(declaration, "", "SLUICE", "##"), AFTER].map((part) => part.trim()).join("\n\n")}\n`;
 }
 
-function sections(members: Members, parent: string, variable: string, level: string): string[] {
+/** `variable` is how the variables of the tables begin; undefined where none reaches them. */
+function sections(members: Members, parent: string, variable: string | undefined, level: string): string[] {
   const parts: string[] = [];
   for (const [name, member] of Object.entries(members)) {
     if (member.sort === "key") {
@@ -18,23 +19,25 @@ function sections(members: Members, parent: string, variable: string, level: str
       continue;
     }
     const path = parent === "" ? name : `${parent}.${name}`;
-    const entry = member.sort === "tables" ? "_<NAME>" : "";
-    const inner = `${variable}_${variablePart(name)}${entry}`;
+    const inner = variableOf(variable, name, member);
     parts.push(`${level} ${member.sort === "tables" ? `\`[[${path}]]\`` : `\`[${path}]\``}`);
     parts.push(member.planned ? `${member.doc} **Not supported yet.**` : member.doc);
     // A listener's timeouts are the keys of [timeouts], without defaults of their own.
-    if (member.sort === "overrides") parts.push(`The keys of \`[${name}]\`; variables begin with \`${inner}_\`.`);
-    else
-      parts.push(
-        keyTable(
-          member.members,
-          member.planned !== undefined || name === "route" ? undefined : inner,
-          member.planned !== undefined,
-        ),
-      );
-    if (member.sort !== "overrides") parts.push(...sections(member.members, path, inner, "###"));
+    if (member.sort === "overrides") {
+      parts.push(`The keys of \`[${name}]\`; variables begin with \`${inner}_\`.`);
+      continue;
+    }
+    parts.push(keyTable(member.members, inner, member.planned !== undefined));
+    parts.push(...sections(member.members, path, inner, "###"));
   }
   return parts;
+}
+
+function variableOf(parent: string | undefined, name: string, table: Table): string | undefined {
+  if (parent === undefined || table.planned !== undefined) return undefined;
+  const begin = `${parent}_${variablePart(name)}`;
+  if (table.sort !== "tables") return begin;
+  return hasNames(table) ? `${begin}_<NAME>` : undefined;
 }
 
 function elementSection(parent: string, name: string, members: Members, level: string): string[] {

@@ -1,6 +1,5 @@
 /** The configuration: every table and key with its type, its default and its sentence in the reference. The program's types are derived from it. */
 import * as v from "valibot";
-import { formatAddress } from "../core/address.ts";
 import {
   fixed,
   key,
@@ -15,8 +14,10 @@ import {
 } from "./declaration.ts";
 import {
   boolean,
+  cidrList,
   duration,
   endpointAddress,
+  fileMode,
   fraction,
   integer,
   listenAddress,
@@ -25,10 +26,11 @@ import {
   oneOf,
   secret,
   text,
-  textList,
   workers,
 } from "./kind.ts";
+import { byteText, file, fileList, protocolList, serverList, serverName, statusRanges } from "./list-kinds.ts";
 import { programForm } from "./program-form.ts";
+import type { TomlValue } from "./toml-text.ts";
 
 /** More connections than any machine has descriptors for; a larger number is a typing mistake. */
 const CONNECTIONS_MAX = 10_000_000;
@@ -43,23 +45,44 @@ const timeouts = table(
     idle: key(duration(), "1h", "No byte moved in either direction."),
     half_closed: key(duration(), "1m", "One side has finished and no byte moved in the other direction."),
     lifetime: key(duration(), "0s", "The whole connection, however busy it is."),
-    inspect: fixed(key(duration(), "5s", "The client's first bytes, where a route or a PROXY header needs them.")),
+    inspect: key(
+      duration(),
+      "5s",
+      "From accept until the client's first bytes are there, where a PROXY header, TLS or a route needs them. Then the default backend gets what there is; without its header or its handshake a connection ends.",
+    ),
   },
 );
 
-const tls = {
-  cert: required(text("file"), "cert.pem", "The certificate chain, PEM."),
-  key: required(text("file"), "key.pem", "The private key, PEM."),
-  client_ca: key(text("file"), "", "Clients must show a certificate that this authority signed."),
-  alpn: key(textList("list of protocols"), [], "The application protocols offered, the best first."),
+const listenerTls = {
+  cert: required(
+    fileList("cert.pem"),
+    "cert.pem",
+    "The certificate chain, PEM; or a list of them, each for its own names. The first answers clients that ask for none of the names.",
+  ),
+  key: required(fileList("key.pem"), "key.pem", "The private key, PEM; or a list in the order of `cert`."),
+  client_ca: key(
+    file("clients.pem"),
+    "",
+    "The authorities, PEM, that sign the clients' certificates; empty asks for none.",
+  ),
+  client_cert: key(
+    oneOf(["required", "optional"]),
+    "required",
+    "With `client_ca`: whether a client without a certificate is refused. One that does not verify always is.",
+  ),
+  alpn: key(protocolList(), [], 'The application protocols offered, the best first, `["h2", "http/1.1"]`.'),
 };
 
 const route = {
-  path_prefix: key(text(), "", "HTTP/1: the path of the first request begins with this."),
-  host: key(text(), "", "HTTP/1: the host of the first request; `*.` matches any subdomain."),
+  path_prefix: key(
+    text(),
+    "",
+    "HTTP/1: the path of the first request begins with this, whole segments: `/api` takes `/api/x` and not `/apiary`.",
+  ),
+  host: key(text(), "", "HTTP/1: the host of the first request, in any letter case; `*.` matches any subdomain."),
   sni: key(text(), "", "TLS: the server name the client asks for; `*.` matches any subdomain."),
   alpn: key(text(), "", "TLS: a protocol the client offers."),
-  prefix: key(text(), "", "Any protocol: the first bytes, with `\\x..` escapes."),
+  prefix: key(text("text with `\\x..` escapes"), "", "Any protocol: the first bytes."),
   backend: required(text("name of a backend"), "app", "Where matching connections go."),
 };
 
@@ -70,32 +93,55 @@ const listener = {
     "127.0.0.1:8080",
     "The address to accept connections on. `:80` is every IPv4 address, `[::]:80` IPv6 and IPv4; port 0 takes a free port and logs it.",
   ),
-  backend: required(text("name of a backend"), "app", "Where connections go when no route matches."),
-  accept_proxy: planned(
-    key(oneOf(["off", "required"]), "off", "Expect a PROXY protocol header (v1 or v2) before the client's bytes."),
+  backend: key(
+    text("name of a backend"),
+    "",
+    "Where connections go when no route matches. It may be left out where there are routes: the others then end with `no_route`.",
   ),
-  trusted: planned(key(textList("list of CIDRs"), [], "Who may send the PROXY header; empty means any peer.")),
-  allow: planned(key(textList("list of CIDRs"), [], "Clients that may connect; empty means all.")),
-  deny: planned(key(textList("list of CIDRs"), [], "Clients that may not connect.")),
-  connections: planned(
-    key(integer(0, CONNECTIONS_MAX), 0, "Connections at once on this listener; 0 is no limit of its own."),
+  mode: key(fileMode(), "0660", "The permissions of a Unix socket, octal; who may write may connect."),
+  accept_proxy: key(
+    oneOf(["off", "required"]),
+    "off",
+    "Expect a PROXY protocol header (v1 or v2) before the client's bytes; who it names is the client from then on.",
   ),
-  connections_per_ip: planned(
-    key(integer(0, CONNECTIONS_MAX), 0, "Connections at once from one client address; 0 is no limit."),
+  trusted: key(cidrList(), [], "Who may send the PROXY header; empty means any peer."),
+  allow: key(cidrList(), [], "Clients that may connect; empty means all."),
+  deny: key(cidrList(), [], "Clients that may not connect, even if allowed."),
+  connections: key(
+    integer(0, CONNECTIONS_MAX),
+    0,
+    "Connections at once on this listener; 0 is no limit of its own. `limits.overflow` says what happens to more.",
   ),
-  rate_per_ip: planned(
-    key(integer(0, CONNECTIONS_MAX), 0, "New connections a second from one client address; 0 is no limit."),
+  connections_per_ip: key(
+    integer(0, CONNECTIONS_MAX),
+    0,
+    "Connections at once from one client address; 0 is no limit. More are reset.",
+  ),
+  rate_per_ip: key(
+    integer(0, CONNECTIONS_MAX),
+    0,
+    "New connections a second from one client address, as many at once; 0 is no limit. More are reset.",
   ),
   timeouts: overrides("Timeouts of this listener, where they differ from `[timeouts]`.", timeouts),
-  tls: planned(optionalTable("Ends TLS here.", tls)),
-  route: planned(tables("The first route that matches decides, once per connection.", route)),
+  tls: optionalTable(
+    "Ends TLS here; backends get the plain bytes. Certificates are read again on SIGHUP.",
+    listenerTls,
+  ),
+  route: tables(
+    "The first route that matches decides, once per connection; all conditions of a route are needed. What a client sends later goes the same way.",
+    route,
+  ),
 };
 
 const endpoint = {
-  address: required(endpointAddress(), "127.0.0.1:9000", "Where to connect. A name is resolved when the proxy starts."),
-  weight: planned(key(integer(1, 1000), 1, "Its share of connections, relative to the others.")),
-  backup: planned(key(boolean(), false, "Used only when no other endpoint is up.")),
-  connections: planned(key(integer(0, CONNECTIONS_MAX), 0, "Connections at once; 0 is no limit.")),
+  address: required(
+    endpointAddress(),
+    "127.0.0.1:9000",
+    "Where to connect. Each address of a name is an endpoint of its own; `srv:_pg._tcp.example.com` takes ports, priorities and weights from DNS.",
+  ),
+  weight: key(integer(0, 1000), 1, "Its share of connections, relative to the others; 0 gives it no new ones."),
+  backup: key(boolean(), false, "Used only when no other endpoint can be."),
+  connections: key(integer(0, CONNECTIONS_MAX), 0, "Connections at once; 0 is no limit. A full one is passed over."),
 };
 
 /** An endpoint's table, already in the program's form. */
@@ -106,15 +152,22 @@ const endpointTable = v.pipe(
 /** An endpoint given as its address alone. */
 const endpointText = v.pipe(
   endpoint.address.kind.schema,
-  v.transform((address): Output<typeof endpoint> => ({ address })),
+  v.transform((address): Output<typeof endpoint> => ({ address, weight: 1, backup: false, connections: 0 })),
 );
 const endpoints = listOf(
   `an address such as "127.0.0.1:9000"`,
   "list of addresses, or of tables (below)",
   endpointText,
   endpointTable,
-  (value) => formatAddress(value.address),
+  (value) => endpointToml(value),
 );
+
+/** The address alone where that says all. */
+function endpointToml({ address, weight, backup, connections }: Output<typeof endpoint>): TomlValue {
+  const written = endpoint.address.kind.toToml(address);
+  if (weight === 1 && !backup && connections === 0) return written;
+  return { address: written, weight, backup, connections };
+}
 
 const backend = {
   name: required(name(), "app", "Unique among backends; used in logs, metrics and variables."),
@@ -125,55 +178,65 @@ const backend = {
     endpoint,
   ),
   balance: key(
-    oneOf(["round_robin"], ["least_connections", "random_two", "source_hash", "first"]),
+    oneOf(["round_robin", "least_connections", "random_two", "source_hash", "first"]),
     "round_robin",
-    "How an endpoint is chosen.",
+    "How an endpoint is chosen: in turn; the one with the fewest connections for its weight; the better of two at random; by the client's address, so that a client stays with its endpoint; the first that can be used.",
   ),
   retries: key(integer(0, 100), 2, "Further endpoints tried when a connect fails; the client never sees it."),
-  send_proxy: planned(
-    key(
-      oneOf(["off", "v1", "v2"]),
-      "off",
-      "Send a PROXY protocol header, so that the backend learns the client's address.",
+  send_proxy: key(
+    oneOf(["off", "v1", "v2"]),
+    "off",
+    "Send a PROXY protocol header, so that the backend learns the client's address.",
+  ),
+  resolve: key(
+    duration(),
+    "30s",
+    'How often names are resolved again; the last good answer is kept. `"0s"`: once, at start.',
+  ),
+  on_down: key(
+    oneOf(["keep", "close"]),
+    "keep",
+    "What happens to open connections when active checks find their endpoint down.",
+  ),
+  tls: optionalTable("Speaks TLS to the endpoints.", {
+    server_name: key(serverName(), "", "The name to ask for and to verify; the endpoint's host when empty."),
+    ca: key(
+      file("ca.pem"),
+      "",
+      "The authorities to trust, PEM; when empty the public ones, as they are built into the runtime.",
     ),
-  ),
-  resolve: planned(
-    key(
-      duration(),
-      "30s",
-      "How often names are resolved again. For now names are resolved once, when the proxy starts.",
+    cert: key(file("cert.pem"), "", "The certificate to show, PEM."),
+    key: key(file("key.pem"), "", "Its private key, PEM."),
+    verify: key(boolean(), true, "Verify the endpoint's certificate."),
+    alpn: key(protocolList(), [], "The application protocols offered, the best first."),
+    proxy_header: key(
+      oneOf(["before", "inside"]),
+      "before",
+      "With `send_proxy`: in front of the TLS handshake, as HAProxy, nginx and Envoy do, or as the first bytes inside.",
     ),
-  ),
-  on_down: planned(
-    key(oneOf(["keep", "close"]), "keep", "What happens to open connections when their endpoint goes down."),
-  ),
-  tls: planned(
-    optionalTable("Speaks TLS to the endpoints.", {
-      server_name: key(text(), "", "The name to ask for and to verify; the endpoint's host when empty."),
-      ca: key(text("file"), "", "The authorities to trust, PEM; the system's when empty."),
-      cert: key(text("file"), "", "The certificate to show, PEM."),
-      key: key(text("file"), "", "Its private key, PEM."),
-      verify: key(boolean(), true, "Verify the endpoint's certificate."),
-    }),
-  ),
-  health: planned(
-    optionalTable("Active checks; absent means none.", {
-      type: key(oneOf(["tcp", "http", "exchange"]), "tcp", "What a check does."),
-      path: key(text(), "/", "http: what is asked for."),
-      status: key(text(), "200-399", "http: the answers that count as healthy."),
-      send: key(text(), "", "exchange: what is sent."),
-      expect: key(text(), "", "exchange: how the answer begins."),
-      interval: key(duration(), "2s", "Time between checks."),
-      timeout: key(duration(), "1s", "How long a check may take."),
-      rise: key(integer(1, 100), 2, "Good checks in a row before the endpoint is up."),
-      fall: key(integer(1, 100), 3, "Bad checks in a row before the endpoint is down."),
-    }),
-  ),
-  eject: planned(
-    optionalTable("Passive checks: an endpoint that fails is out of rotation for a while; never the last one.", {
-      failures: key(integer(1, 1000), 5, "Failures in a row."),
+  }),
+  health: optionalTable("Active checks; absent means none. Over TLS where the backend is.", {
+    type: key(
+      oneOf(["tcp", "http", "exchange"]),
+      "tcp",
+      "What a check does: connect; ask for a page; send bytes and compare the beginning of the answer.",
+    ),
+    path: key(text(), "/", "http: what is asked for."),
+    host: key(text(), "", "http: the Host field; the endpoint's address when empty."),
+    status: key(statusRanges(), "200-399", 'http: the answers that count as good, `"200-299,404"`.'),
+    send: key(byteText(), "", "exchange: what is sent."),
+    expect: key(byteText(), "", "exchange: how the answer begins."),
+    interval: key(duration(), "2s", "From one check to the next, give or take a tenth."),
+    timeout: key(duration(), "1s", "How long a check may take."),
+    rise: key(integer(1, 100), 2, "Good checks in a row before an endpoint that was down is up."),
+    fall: key(integer(1, 100), 3, "Bad checks in a row before an endpoint that was up is down."),
+  }),
+  eject: optionalTable(
+    "Passive checks: an endpoint that fails is out of rotation for a while; never the last one. Absent means none.",
+    {
+      failures: key(integer(1, 1000), 5, "Failed attempts to connect in a row."),
       for: key(duration(), "10s", "How long; it doubles each time, up to 5m."),
-    }),
+    },
   ),
 };
 
@@ -220,7 +283,11 @@ export const declaration = {
   listener: tables("An address that accepts connections. At least one is needed.", listener),
   backend: tables("A named set of endpoints.", backend),
   resolver: table("How names are resolved.", {
-    servers: planned(key(textList("list of addresses"), [], "DNS servers; empty means the system's.")),
+    servers: key(
+      serverList(),
+      [],
+      'DNS servers, `["127.0.0.1:5353"]`, without a port on 53; empty means the system\'s, and its hosts file.',
+    ),
   }),
   admin: optionalTable("The admin server: health, readiness, status. Absent means none.", {
     listen: required(listenAddress(), "127.0.0.1:9900", "Its address. One that is not loopback needs a token."),

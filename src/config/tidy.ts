@@ -48,7 +48,7 @@ function keep(tree: Tree, name: string, member: Member, value: unknown, findings
         findings.push({
           path,
           at: "key",
-          message: `found ${describe(value)}, wanted tables, each beginning with [[${name}]]`,
+          message: `found ${describe(value)}, wanted tables, each beginning with [[${headerOf(path)}]]`,
         });
       return;
     case "table":
@@ -57,6 +57,11 @@ function keep(tree: Tree, name: string, member: Member, value: unknown, findings
       tree[name] = tidy(member.members, value, findings, path);
       return;
   }
+}
+
+/** `listener.route`: as a header has it, without the numbers of entries. */
+function headerOf(path: Path): string {
+  return path.filter((step) => typeof step === "string").join(".");
 }
 
 /** Text, numbers and the like are the schema's to judge; lists and dates it would take for tables (valibot 1.5.0). */

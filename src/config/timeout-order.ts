@@ -13,6 +13,7 @@ type Durations = { readonly [name: string]: number | undefined } | undefined;
 /** [the timeout that never fires, the one that fires first, whether equal durations are a conflict too, why] */
 const TIMEOUT_PAIRS = [
   ["connect", "lifetime", true, "a connection ends before the connect can time out"],
+  ["inspect", "lifetime", true, "a connection ends before the inspection can time out"],
   ["response", "lifetime", false, "lifetime always fires first"],
   ["idle", "lifetime", false, "lifetime always fires first"],
   ["half_closed", "idle", false, "idle always fires first"],

@@ -7,8 +7,8 @@ export type ErrorSource = "client" | "backend" | "config" | "system" | "internal
 export type ErrorCode =
   /** A listener, or the admin server, can't be bound. */
   | "listen_failed"
-  /** The name of an endpoint has no address. */
-  | "resolve_failed"
+  /** Certificates or keys can't be used. */
+  | "tls_failed"
   /** `forwarding.engine = "splice"` can't work on this system. */
   | "splice_failed";
 

@@ -9,13 +9,15 @@ export type StopSignal = "SIGTERM" | "SIGINT";
  */
 const sameSignalMs = 50;
 
-/** Signals that are reserved for what is not built yet; without a handler they would kill the process. */
-export type ReservedSignal = "SIGHUP" | "SIGUSR2";
+/** A signal that is reserved for what is not built yet; without a handler it would kill the process. */
+export type ReservedSignal = "SIGUSR2";
 
 /** Whom the signals are for. */
 export interface SignalReceiver {
   /** An end is asked for: the first time gracefully, then at once. */
   stop(signal: StopSignal): void;
+  /** SIGHUP: what can be read again without a new start is to be. */
+  reload(): void;
   reserved(signal: ReservedSignal): void;
   /** An exception or rejection that nothing caught. */
   uncaught(error: Error): void;
@@ -38,9 +40,8 @@ export class Signals {
         lastMs = nowMs;
       });
     }
-    for (const signal of ["SIGHUP", "SIGUSR2"] as const) {
-      process.on(signal, () => this.#tell((receiver) => receiver.reserved(signal)));
-    }
+    process.on("SIGHUP", () => this.#tell((receiver) => receiver.reload()));
+    process.on("SIGUSR2", () => this.#tell((receiver) => receiver.reserved("SIGUSR2")));
     for (const kind of ["uncaughtException", "unhandledRejection"] as const) {
       process.on(kind, (thrown: unknown) => {
         const error = thrown instanceof Error ? thrown : new Error(String(thrown));

@@ -20,13 +20,13 @@ export interface Gate {
 export class Admission {
   readonly limit: number;
   readonly #active: ActiveConnections;
-  readonly #overflow: Overflow;
+  readonly overflow: Overflow;
   readonly #gates: Gate[] = [];
 
   constructor(active: ActiveConnections, limit: number, overflow: Overflow) {
     this.#active = active;
     this.limit = limit;
-    this.#overflow = overflow;
+    this.overflow = overflow;
   }
 
   /** A listener that is to wait while the limit is reached. */
@@ -36,13 +36,13 @@ export class Admission {
 
   /** Whether a listener has to wait before it accepts. */
   get full(): boolean {
-    return this.#overflow === "queue" && this.#active.count >= this.limit;
+    return this.overflow === "queue" && this.#active.count >= this.limit;
   }
 
   /** Takes the permit of a new connection; `false` when there is none and the connection is to be reset. */
   admit(): boolean {
     const count = this.#active.take();
-    if (this.#overflow === "reject") {
+    if (this.overflow === "reject") {
       if (count <= this.limit) return true;
       this.#active.giveBack();
       return false;
@@ -54,6 +54,6 @@ export class Admission {
   /** Gives a permit back, once for each that was admitted; whoever waited may go on at once. */
   giveBack(): void {
     const left = this.#active.giveBack();
-    if (this.#overflow === "queue" && left === this.limit - 1) for (const gate of this.#gates) gate.resume();
+    if (this.overflow === "queue" && left === this.limit - 1) for (const gate of this.#gates) gate.resume();
   }
 }

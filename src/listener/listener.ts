@@ -5,29 +5,33 @@
  * accept queue, while Bun gives up its own (`stop()` alone resets what is queued, Bun 1.4.5).
  */
 import type { TCPSocketListener, TCPSocketListenOptions } from "bun";
-import { formatAddress } from "../core/address.ts";
+import { formatAddress, type Address } from "../core/address.ts";
 import { assert } from "../core/assert.ts";
 import type { Clock } from "../core/clock.ts";
+import { SluiceError } from "../core/error.ts";
 import { listenError } from "../core/listen-error.ts";
 import { nobody, socketHandlers, type ProxySocket, type Receiver } from "../forward/receiver.ts";
 import { libc } from "../sys/libc.ts";
 import type { Admission, Gate } from "./admission.ts";
+import { listenUnix, type SocketFile } from "./unix-socket-file.ts";
 
 /** Where to listen. */
 export interface ListenerSettings {
   readonly name: string;
-  /** `"0.0.0.0"`, `"127.0.0.1"`, `"::1"` or a name that the system knows. */
-  readonly host: string;
-  /** 0 takes a free one. */
-  readonly port: number;
+  /** Of TCP the host is `"0.0.0.0"`, `"127.0.0.1"`, `"::1"` or a name that the system knows; port 0 takes a free one. */
+  readonly address: Address;
+  /** The permissions of a Unix socket. */
+  readonly mode: number;
+  /** Connections at once; 0 = no limit of its own. */
+  readonly connectionsMax: number;
 }
 
 /** Who takes over what a listener accepts. */
 export interface Acceptor {
   /** A connection that was admitted; its permit is to be given back at its end. */
   accepted(listener: Listener, socket: ProxySocket): void;
-  /** A connection beyond the limit; it is reset after this call. */
-  rejected(listener: Listener, socket: ProxySocket): void;
+  /** A connection beyond a limit; it is reset after this call. */
+  rejected(listener: Listener, socket: ProxySocket, end: "limit_connections" | "limit_listener"): void;
   /** A handler threw before a session was there to take the blame. */
   failed(listener: Listener, error: Error): void;
 }
@@ -62,6 +66,8 @@ export class Listener implements Gate, Receiver {
   /** Our descriptor of the same kernel socket; there while paused. */
   #heldFd = -1;
   #port = 0;
+  /** The file of a Unix socket. */
+  #file: SocketFile | undefined = undefined;
 
   constructor(settings: ListenerSettings, admission: Admission, acceptor: Acceptor, clock: Clock) {
     this.name = settings.name;
@@ -75,27 +81,45 @@ export class Listener implements Gate, Receiver {
   /** Binds and begins to accept. Throws a `SluiceError` (`listen_failed`) that says what stood in the way. */
   open(): void {
     assert(this.#state === "new", "a listener was opened twice");
-    const { host, port } = this.#settings;
-    try {
-      this.#listener = Bun.listen<Receiver>({
-        hostname: host,
-        port,
-        allowHalfOpen: true,
-        data: this,
-        socket: socketHandlers,
-      });
-    } catch (cause) {
-      throw listenError(`listener "${this.name}"`, formatAddress({ kind: "tcp", host, port }), cause);
+    const { address } = this.#settings;
+    if (address.kind === "unix") {
+      this.#openUnix(address.path);
+    } else {
+      const { host, port } = address;
+      try {
+        this.#listener = listenOn({ hostname: host, port }, this);
+      } catch (cause) {
+        throw listenError(`listener "${this.name}"`, formatAddress(address), cause);
+      }
+      this.#port = this.#listener.port;
+      libc?.listen(fdOf(this.#listener), acceptQueueMax);
     }
-    this.#port = this.#listener.port;
     this.#state = "accepting";
-    libc?.listen(fdOf(this.#listener), acceptQueueMax);
     if (this.#admission.full) this.pause();
+  }
+
+  /** Bun would unlink the file whenever it gives up its socket (Bun 1.4.5), so the socket is made here. */
+  #openUnix(path: string): void {
+    const opened = listenUnix(path, this.#settings.mode, acceptQueueMax);
+    if (!opened.ok) {
+      const message = `cannot bind listener "${this.name}" to unix:${path}: ${opened.why}`;
+      throw new SluiceError("listen_failed", message, { source: "config" });
+    }
+    this.#file = opened.file;
+    try {
+      this.#listener = listenOn({ fd: opened.fd }, this);
+    } catch (cause) {
+      opened.file.unlink();
+      libc!.close(opened.fd);
+      throw listenError(`listener "${this.name}"`, `unix:${path}`, cause);
+    }
+    libc!.listen(opened.fd, acceptQueueMax);
   }
 
   /** The address it is bound to, with the port that was taken. */
   get address(): string {
-    return formatAddress({ kind: "tcp", host: this.#settings.host, port: this.#port });
+    const { address } = this.#settings;
+    return formatAddress(address.kind === "unix" ? address : { ...address, port: this.#port });
   }
 
   /** Whether connections are left in the accept queue for now. */
@@ -105,19 +129,31 @@ export class Listener implements Gate, Receiver {
 
   opened(socket: ProxySocket): void {
     this.total++;
-    if (this.#admission.admit()) {
-      this.active++;
-      return this.#acceptor.accepted(this, socket);
+    // While it waits at its own limit nothing is accepted, so this is one that is to be told so.
+    const full = this.#full;
+    if (full || !this.#admission.admit()) {
+      this.#acceptor.rejected(this, socket, full ? "limit_listener" : "limit_connections");
+      socket.data = nobody;
+      socket.terminate();
+      return;
     }
-    this.#acceptor.rejected(this, socket);
-    socket.data = nobody;
-    socket.terminate();
+    this.active++;
+    if (this.#full && this.#admission.overflow === "queue") this.pause();
+    this.#acceptor.accepted(this, socket);
+  }
+
+  /** Whether it has as many connections as it may. */
+  get #full(): boolean {
+    const { connectionsMax } = this.#settings;
+    return connectionsMax > 0 && this.active >= connectionsMax;
   }
 
   /** Gives back what was taken for a connection when it was accepted. */
   giveBack(): void {
     this.active--;
     this.#admission.giveBack();
+    // The limit of all may have let it go on already.
+    if (!this.#admission.full) this.resume();
   }
 
   pause(): void {
@@ -132,13 +168,11 @@ export class Listener implements Gate, Receiver {
   }
 
   resume(): void {
-    if (this.#state !== "paused") return;
+    if (this.#state !== "paused" || this.#full) return;
     this.#state = "accepting";
     const fd = this.#heldFd;
     this.#heldFd = -1;
-    // Listening on a descriptor is missing in the types (Bun 1.4.5).
-    const options: object = { fd, allowHalfOpen: true, data: this, socket: socketHandlers };
-    this.#listener = Bun.listen<Receiver>(options as TCPSocketListenOptions<Receiver>);
+    this.#listener = listenOn({ fd }, this);
     // Bun listens on the descriptor anew, with its own bound (Bun 1.4.5).
     libc!.listen(fdOf(this.#listener), acceptQueueMax);
   }
@@ -150,6 +184,7 @@ export class Listener implements Gate, Receiver {
   async close(abort: AbortSignal): Promise<void> {
     if (this.#state === "new" || this.#state === "closed") return;
     if (libc === undefined) await this.#turn();
+    else if (this.#file !== undefined) await this.#emptyUnixQueue(this.#file, abort);
     else await this.#emptyAcceptQueue(abort);
     this.#listener?.stop();
     this.#listener = undefined;
@@ -166,6 +201,12 @@ export class Listener implements Gate, Receiver {
       if (this.#clock.nowMs() - beganMs < handshakeGraceMs) continue;
       if (libc!.acceptQueueLength(this.#fd()) <= 0) return;
     }
+  }
+
+  /** Nobody finds the socket without its file, and there are no handshakes. */
+  async #emptyUnixQueue(file: SocketFile, abort: AbortSignal): Promise<void> {
+    file.unlink();
+    while (!abort.aborted && libc!.connectionsWaiting(this.#fd())) await this.#wait(queueCheckMs, abort);
   }
 
   #fd(): number {
@@ -205,6 +246,15 @@ export class Listener implements Gate, Receiver {
   finished(): void {
     assert(false, "a FIN of an accepted socket came to its listener");
   }
+}
+
+/** A listener of Bun's; listening on a descriptor is missing in its types (Bun 1.4.5). */
+function listenOn(
+  where: { hostname: string; port: number } | { fd: number },
+  listener: Listener,
+): TCPSocketListener<Receiver> {
+  const options: object = { ...where, allowHalfOpen: true, data: listener, socket: socketHandlers };
+  return Bun.listen<Receiver>(options as TCPSocketListenOptions<Receiver>);
 }
 
 /** `fd` is missing in the types (Bun 1.4.5). */

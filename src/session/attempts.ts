@@ -1,11 +1,20 @@
 /** The attempts of a session to reach its backend: which endpoint is next, what is taken for it, how the last one failed. */
-import type { Backend } from "../backend/backend.ts";
-import type { Dial, Dialer, DialFailure, DialOwner } from "../backend/dial.ts";
+import type { Dial, Dialer, DialOwner } from "../backend/dial.ts";
+import type { DialFailure } from "../backend/dial-failure.ts";
 import type { Endpoint } from "../backend/endpoint.ts";
 import { assert, unreachable } from "../core/assert.ts";
 import type { Clock } from "../core/clock.ts";
 import type { End } from "./end.ts";
 import { roundMs } from "./record.ts";
+import type { Target } from "./target.ts";
+
+/** Of the client: what its backend asks for. */
+export interface Caller {
+  /** Its IP address; what `source_hash` goes by. Costs a system call when it is asked for the first time. */
+  readonly clientHost: string;
+  /** The PROXY header that tells of it; asked for at most once. */
+  proxyHeader(target: Target): Uint8Array;
+}
 
 /** One for each session, from the moment its backend is known. */
 export class Attempts {
@@ -18,35 +27,44 @@ export class Attempts {
   /** How long the successful attempt took; `null` while there is none. */
   connectMs: number | null = null;
 
-  readonly #backend: Backend;
+  readonly #target: Target;
+  readonly #caller: Caller;
   readonly #dialer: Dialer;
   readonly #clock: Clock;
-  readonly #startingPoint: number;
+  /** Endpoints that have failed; made at the first one. */
+  #tried: Endpoint[] | undefined = undefined;
+  /** The PROXY header; `undefined` where none is sent, or before the first attempt. */
+  #header: Uint8Array | undefined = undefined;
   /** The attempt under way. */
   #dial: Dial | undefined = undefined;
   #lastFailure: DialFailure | undefined = undefined;
   /** Whether `endpoint` counts this session among its active ones. */
   #holdsEndpoint = false;
 
-  constructor(backend: Backend, dialer: Dialer, clock: Clock) {
-    this.#backend = backend;
+  constructor(target: Target, caller: Caller, dialer: Dialer, clock: Clock) {
+    this.#target = target;
+    this.#caller = caller;
     this.#dialer = dialer;
     this.#clock = clock;
-    this.#startingPoint = backend.startingPoint();
   }
 
-  /** Tries endpoints until an attempt is under way; `false` when none is left to try. */
-  next(owner: DialOwner): boolean {
+  /** Tries endpoints until an attempt is under way; when none is left to try, the word for that. */
+  next(owner: DialOwner): "under way" | End {
+    const { backend, sendProxy, tls, headerInsideTls } = this.#target;
     for (;;) {
-      const endpoint = this.#backend.endpointFor(this.#startingPoint, this.count);
-      if (endpoint === undefined) return false;
-      this.#takeEndpoint(endpoint);
+      if (this.count > backend.settings.retries) return this.#end!;
+      const clientHost = backend.settings.balance === "source_hash" ? this.#caller.clientHost : "";
+      const endpoint = backend.take(clientHost, this.#tried ?? none);
+      if (typeof endpoint === "string") return this.#end ?? endpoint;
+      this.endpoint = endpoint;
+      this.#holdsEndpoint = true;
       this.count++;
       this.sinceMs = this.#clock.nowMs();
-      const begun = this.#dialer.begin(endpoint, owner);
+      if (sendProxy !== "off") this.#header ??= this.#caller.proxyHeader(this.#target);
+      const begun = this.#dialer.begin({ endpoint, header: this.#header, headerInsideTls, tls }, owner);
       if ("cancel" in begun) {
         this.#dial = begun;
-        return true;
+        return "under way";
       }
       this.failed(begun);
     }
@@ -55,7 +73,7 @@ export class Attempts {
   /** The attempt under way has brought a connection, which keeps its endpoint until `giveBack`. */
   succeeded(): void {
     this.#dial = undefined;
-    this.endpoint!.connected++;
+    this.#target.backend.succeeded(this.endpoint!);
     this.connectMs = roundMs(this.#clock.nowMs() - this.sinceMs);
   }
 
@@ -64,7 +82,9 @@ export class Attempts {
     this.#dial = undefined;
     this.#lastFailure = failure;
     // Our own lack of descriptors says nothing about the endpoint.
-    if (failure.kind !== "local") this.endpoint!.failures++;
+    if (failure.kind !== "local") this.#target.backend.failed(this.endpoint!);
+    this.#tried ??= [];
+    this.#tried.push(this.endpoint!);
     this.giveBack();
   }
 
@@ -86,29 +106,34 @@ export class Attempts {
   giveBack(): void {
     if (!this.#holdsEndpoint) return;
     this.#holdsEndpoint = false;
-    this.endpoint!.active--;
+    this.#target.backend.giveBack(this.endpoint!);
   }
 
-  /** The word for a session that found no endpoint: that of its last attempt. */
-  get end(): End {
+  /** What the last attempt failed for, in the system's or TLS's words; `undefined` when none has failed. */
+  get reason(): string | undefined {
+    return this.#lastFailure?.code;
+  }
+
+  /** The word for a session whose last attempt failed; `undefined` when it made none. */
+  get #end(): End | undefined {
     const kind = this.#lastFailure?.kind;
     switch (kind) {
       case "refused":
         return "connect_refused";
       case "timeout":
         return "connect_timeout";
+      case "tls":
+        return "tls_failed";
       case "unreachable":
       case "local":
-      case undefined:
         return "connect_failed";
+      case undefined:
+        return undefined;
       default:
         return unreachable(kind);
     }
   }
-
-  #takeEndpoint(endpoint: Endpoint): void {
-    this.endpoint = endpoint;
-    this.#holdsEndpoint = true;
-    endpoint.active++;
-  }
 }
+
+/** The endpoints tried by a session that has tried none. */
+const none: readonly Endpoint[] = [];

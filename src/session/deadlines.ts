@@ -9,14 +9,17 @@ export interface SessionTimeouts {
   readonly idleMs: number;
   readonly halfClosedMs: number;
   readonly lifetimeMs: number;
+  readonly inspectMs: number;
 }
 
 /** What of a session its timeouts depend on. `undefined` means that there is nothing to time. */
 export interface SessionFigures {
   readonly acceptedAtMs: number;
+  /** When the wait for the client's first bytes began; only while they are needed to go on. */
+  readonly inspectingSinceMs: number | undefined;
   /** When the present attempt to reach an endpoint began; only while dialing. */
   readonly attemptSinceMs: number | undefined;
-  /** When bytes last moved, or the backend was reached; only while forwarding. */
+  /** When bytes last moved, or the backend was reached; while inspecting, when the client last sent some, or was accepted. */
   readonly activeAtMs: number | undefined;
   /** When the first client bytes were taken by a backend that has sent none so far. */
   readonly unansweredSinceMs: number | undefined;
@@ -28,6 +31,7 @@ export interface SessionFigures {
 
 /** In the order in which they are named when several are over at once: the more telling word first. */
 const timeoutEnds: readonly TimeoutEnd[] = [
+  "inspect_timeout",
   "connect_timeout",
   "response_timeout",
   "half_closed_timeout",
@@ -53,6 +57,8 @@ export function overdue(timeouts: SessionTimeouts, figures: SessionFigures, nowM
 
 function deadlineMs(end: TimeoutEnd, timeouts: SessionTimeouts, figures: SessionFigures): number {
   switch (end) {
+    case "inspect_timeout":
+      return after(figures.inspectingSinceMs, timeouts.inspectMs);
     case "connect_timeout":
       return after(figures.attemptSinceMs, timeouts.connectMs);
     case "response_timeout":

@@ -12,11 +12,12 @@ import { libc } from "../sys/libc.ts";
 export const handoverCheckMs = 50;
 
 /** How long nothing may move where `timeouts.half_closed` is off. */
-const stalledMaxMs = 60_000;
+export const stalledMaxMs = 60_000;
 
 /** Owned by a session that is closing because one of its peers has reset. */
 export class Handover {
   #leftBytes = Infinity;
+  #emptyBefore = false;
   #movedAtMs: number;
 
   readonly #stalledMs: number;
@@ -38,7 +39,13 @@ export class Handover {
     // Where the kernel can't be asked, what it has taken counts as delivered.
     const unacknowledged = libc === undefined ? 0 : Math.max(0, libc.unacknowledgedBytes(half.sinkFd));
     const leftBytes = half.queuedBytes + unacknowledged;
-    if (half.state === "ended" && leftBytes === 0) return true;
+    if (half.state === "ended" && leftBytes === 0) {
+      // What our own memory held for the sink has reached the kernel by the next look, and is seen there.
+      if (!half.sinkBuffers || this.#emptyBefore) return true;
+      this.#emptyBefore = true;
+    } else {
+      this.#emptyBefore = false;
+    }
     if (leftBytes !== this.#leftBytes) {
       this.#leftBytes = leftBytes;
       this.#movedAtMs = nowMs;

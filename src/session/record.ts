@@ -1,6 +1,7 @@
 /** The access record: one for each connection, made at its end. Field names are those of the log. */
 import type { Engine } from "../forward/forwarder.ts";
 import type { ProxySocket } from "../forward/receiver.ts";
+import { canonicalHost, formatAddress } from "../core/address.ts";
 import { libc } from "../sys/libc.ts";
 import type { End } from "./end.ts";
 
@@ -15,6 +16,10 @@ export interface AccessRecord {
   readonly backend: string | null;
   /** The endpoint of the last attempt; `null` when there was none. */
   readonly endpoint: string | null;
+  /** The route that sent it there, by its conditions; `null` when the listener has none or none matched. */
+  readonly route: string | null;
+  /** The server name the client asked for by TLS, where it was looked at or its PROXY header tells; else `null`. */
+  readonly sni: string | null;
   /** Bytes of the client that the backend's kernel connection took. */
   readonly bytes_to_backend: number;
   /** Bytes of the backend that the client's kernel connection took. */
@@ -30,6 +35,10 @@ export interface AccessRecord {
   /** Who moved the bytes; `null` when forwarding never began. */
   readonly engine: Engine | null;
   readonly end: End;
+  /** What exactly was wrong, in a few words: of TLS, of a PROXY header, of the last attempt to connect. Left out otherwise. */
+  readonly reason?: string | undefined;
+  /** The subject of the client's certificate, where one was asked for and verified. Left out otherwise. */
+  readonly client_cert?: string | undefined;
 }
 
 /** The record of a connection that was reset when it was accepted. */
@@ -40,6 +49,8 @@ export function rejectedRecord(id: number, listener: string, client: ProxySocket
     client: clientAddress(client),
     backend: null,
     endpoint: null,
+    route: null,
+    sni: null,
     bytes_to_backend: 0,
     bytes_to_client: 0,
     connect_ms: null,
@@ -64,5 +75,5 @@ export function clientAddress(socket: ProxySocket): string {
   // The types have no `undefined` here (Bun 1.4.5).
   const { remoteAddress, remotePort }: { remoteAddress: string | undefined; remotePort: number } = socket;
   if (remoteAddress === undefined) return "unknown";
-  return remoteAddress.includes(":") ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`;
+  return formatAddress({ kind: "tcp", host: canonicalHost(remoteAddress), port: remotePort });
 }

@@ -34,9 +34,10 @@ export class SessionRegistry {
     for (const session of this.#open) session.deadlinesChanged();
   }
 
-  /** Ends all that are open, oldest first. */
-  endAll(end: End, beforeEach?: (session: Session) => void): void {
+  /** Ends all that are open and `concerned`, oldest first. */
+  endAll(end: End, beforeEach?: (session: Session) => void, concerned?: (session: Session) => boolean): void {
     for (const session of this.#open) {
+      if (concerned?.(session) === false) continue;
       beforeEach?.(session);
       session.requestEnd(end);
     }

@@ -4,61 +4,34 @@
  * `#apply` is that life: it alone changes the phase. What happens to the sockets comes from their receivers (the
  * opening, the dial, the halves) and is turned into one of its events.
  */
-import type { Backend } from "../backend/backend.ts";
-import type { Dialer, DialFailure, DialOwner } from "../backend/dial.ts";
+import type { DialOwner } from "../backend/dial.ts";
+import type { DialFailure } from "../backend/dial-failure.ts";
 import type { Endpoint } from "../backend/endpoint.ts";
 import { assert, unreachable } from "../core/assert.ts";
-import type { Clock } from "../core/clock.ts";
-import { TimerNode, wheelTickMs, type TimerWheel } from "../core/timer-wheel.ts";
-import { neverMove, type MoveRule, type MoveReason } from "../forward/move-rule.ts";
+import { TimerNode, wheelTickMs } from "../core/timer-wheel.ts";
+import { neverMove, type MoveReason } from "../forward/move-rule.ts";
 import { CopyForwarder } from "../forward/copy/copy-forwarder.ts";
 import type { Forwarder, ForwarderOwner, Half } from "../forward/forwarder.ts";
 import type { ProxySocket } from "../forward/receiver.ts";
+import type { ProxyHeader } from "../protocol/proxy-header.ts";
+import type { Route } from "../routing/route.ts";
+import type { SecuredFacts } from "../tls/handshake.ts";
 import { Attempts } from "./attempts.ts";
-import { nextDeadlineMs, overdue, type SessionFigures, type SessionTimeouts } from "./deadlines.ts";
+import type { SessionContext } from "./context.ts";
+import { nextDeadlineMs, overdue, type SessionFigures } from "./deadlines.ts";
 import type { End } from "./end.ts";
-import { Handover, handoverCheckMs } from "./handover.ts";
-import { Opening, type OpeningOwner } from "./opening.ts";
+import { Handover, handoverCheckMs, stalledMaxMs } from "./handover.ts";
+import { Identity } from "./identity.ts";
+import { Inspection, type InspectionOwner } from "./inspection.ts";
+import { Opening } from "./opening.ts";
 import { phases, type Phase, type SessionEvent } from "./phase.ts";
-import { clientAddress, roundMs, type AccessRecord } from "./record.ts";
-import type { SessionRegistry } from "./registry.ts";
-
-/** What the sessions of one listener share. */
-export interface SessionContext {
-  readonly listener: string;
-  readonly backend: Backend;
-  readonly timeouts: SessionTimeouts;
-  /** Silence after which TCP keepalive probes a peer, in ms; 0 = never. */
-  readonly keepaliveMs: number;
-  /** Whether small writes are sent at once (TCP_NODELAY). */
-  readonly noDelay: boolean;
-  /** Whether an access record is written: then the client's address is read while its socket is open. */
-  readonly recorded: boolean;
-  readonly clock: Clock;
-  readonly wheel: TimerWheel;
-  readonly dialer: Dialer;
-  readonly registry: SessionRegistry;
-  /** Takes over sessions that show to be bulk; `undefined` where all stay with the copy engine. */
-  readonly mover: Mover | undefined;
-  /** Called once, when nothing is left of the session: gives back what was taken for it at accept. */
-  closed(session: Session): void;
-  /** A mistake of our own in a handler of this session, which ends it. */
-  internalError(session: Session, error: Error): void;
-}
-
-/** An engine that can take over from the copy engine, and when it is to. */
-export interface Mover {
-  readonly rule: MoveRule;
-  /**
-   * Takes the connections of a forwarder that is `movable`; `undefined` when it can't take any now. From then on the
-   * owner hears of them from the forwarder returned.
-   */
-  take(forwarder: CopyForwarder, owner: ForwarderOwner, why: MoveReason): Forwarder | undefined;
-}
+import { roundMs, type AccessRecord } from "./record.ts";
+import type { Target } from "./target.ts";
 
 /** What exists only in one phase. */
 type State =
-  | { readonly phase: "inspecting"; readonly opening: Opening }
+  /** `inspection` is there where something is asked of the client. */
+  | { readonly phase: "inspecting"; readonly opening: Opening; readonly inspection: Inspection | undefined }
   | { readonly phase: "dialing"; readonly opening: Opening }
   | { readonly phase: "forwarding"; readonly forwarder: Forwarder }
   /** `handover`: what a peer that has reset had sent is still on its way. */
@@ -72,7 +45,7 @@ export const keepaliveAfterMs = 5_000;
 const untimedCheckMs = 3_600_000;
 
 /** Made by a service for an accepted socket; nobody else holds on to it. */
-export class Session extends TimerNode implements OpeningOwner, DialOwner, ForwarderOwner, SessionFigures {
+export class Session extends TimerNode implements InspectionOwner, DialOwner, ForwarderOwner, SessionFigures {
   readonly id: number;
   readonly context: SessionContext;
   readonly acceptedAtMs: number;
@@ -84,7 +57,12 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
   #state: State;
   /** The client until there is a forwarder; `null` when its descriptor is gone. */
   #client: ProxySocket | null;
-  #clientAddress = "";
+  readonly #identity: Identity;
+  /** Where it goes; `undefined` before that is known. */
+  #target: Target | undefined = undefined;
+  #route: Route<Target> | undefined = undefined;
+  /** Why it could not be served, for the log. */
+  #reason: string | undefined = undefined;
   /** The forwarder, kept after forwarding for its byte counts. */
   #forwarder: Forwarder | undefined = undefined;
   /** Which side finished first. */
@@ -94,6 +72,8 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
   /** The attempts to reach the backend, kept for their figures. */
   #attempts: Attempts | undefined = undefined;
   #firstByteMs: number | null = null;
+  /** When the client last sent something, while inspecting. */
+  #heardAtMs: number;
   /** When keepalive is due; `Infinity` once it is set, or when it is off. */
   #keepaliveAtMs: number;
 
@@ -105,11 +85,12 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
     this.#client = client;
     const opening = new Opening(client, this);
     client.data = opening;
-    this.#state = { phase: "inspecting", opening };
+    this.#state = { phase: "inspecting", opening, inspection: undefined };
+    this.#identity = new Identity(client);
     this.id = context.registry.nextId();
-    this.acceptedAtMs = context.clock.nowMs();
+    this.acceptedAtMs = this.#heardAtMs = context.clock.nowMs();
     this.#keepaliveAtMs = context.keepaliveMs === 0 ? Infinity : this.acceptedAtMs + keepaliveAfterMs;
-    if (context.recorded) this.#clientAddress = clientAddress(client);
+    if (context.recorded) void this.#identity.client;
     context.registry.add(this);
   }
 
@@ -119,8 +100,17 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
 
   /** Address and port of the client, `"127.0.0.1:50412"`. */
   get client(): string {
-    if (this.#clientAddress === "" && this.#client !== null) this.#clientAddress = clientAddress(this.#client);
-    return this.#clientAddress;
+    return this.#identity.client;
+  }
+
+  /** IP address of the client. */
+  get clientHost(): string {
+    return this.#identity.clientHost;
+  }
+
+  /** Where it goes; `undefined` before that is known. */
+  get target(): Target | undefined {
+    return this.#target;
   }
 
   /** The endpoint of the last attempt. */
@@ -141,7 +131,8 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
   /** What the client sent before there was a backend to send it to; `undefined` once there is. */
   get opening(): Opening | undefined {
     const state = this.#state;
-    return state.phase === "inspecting" || state.phase === "dialing" ? state.opening : undefined;
+    if (state.phase === "inspecting") return state.inspection?.opening ?? state.opening;
+    return state.phase === "dialing" ? state.opening : undefined;
   }
 
   /** The mover of its bytes; `undefined` before there is one. Kept after the end, for its figures. */
@@ -155,10 +146,19 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
     return (this.#forwarder?.toBackend.queuedBytes ?? 0) + (this.#forwarder?.toClient.queuedBytes ?? 0);
   }
 
-  /** A listener without routes never waits for a byte. */
+  /** A listener that asks for nothing never waits for a byte. */
   begin(): void {
-    if (!this.context.noDelay) this.#client!.setNoDelay(false);
-    this.#apply("routed");
+    const client = this.#client!;
+    const { noDelay, inspection, target } = this.context;
+    if (!noDelay) client.setNoDelay(false);
+    if (inspection === undefined) {
+      this.#target = target;
+      return this.#apply("routed");
+    }
+    assert(this.#state.phase === "inspecting", "a session was begun twice");
+    const { opening } = this.#state;
+    this.#state = { phase: "inspecting", opening, inspection: new Inspection(inspection, client, opening, this) };
+    this.deadlinesChanged();
   }
 
   /** Ends the session for `end`, at once. A reason that was given before stays. */
@@ -173,8 +173,10 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
       id: this.id,
       listener: this.context.listener,
       client: this.client,
-      backend: this.context.backend.name,
+      backend: this.#target?.backend.name ?? null,
       endpoint: this.endpoint?.name ?? null,
+      route: this.#route?.name ?? null,
+      sni: this.#identity.serverName ?? null,
       bytes_to_backend: this.bytesToBackend,
       bytes_to_client: this.bytesToClient,
       connect_ms: this.#attempts?.connectMs ?? null,
@@ -183,6 +185,9 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
       attempts: this.#attempts?.count ?? 0,
       engine: this.#forwarder?.engine ?? null,
       end: this.end!,
+      // Left out of the log where there is nothing to say.
+      reason: this.#reason ?? (this.#attempts?.connectMs === null ? this.#attempts.reason : undefined),
+      client_cert: this.#identity.clientName,
     };
   }
 
@@ -193,8 +198,8 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
     switch (event) {
       case "routed":
         assert(state.phase === "inspecting", "routed twice");
-        this.#attempts = new Attempts(this.context.backend, this.context.dialer, this.context.clock);
-        return this.#dial(state.opening);
+        this.#attempts = new Attempts(this.#target!, this.#identity, this.context.dialer, this.context.clock);
+        return this.#dial(state.inspection?.opening ?? state.opening);
       case "dialFailed":
         assert(state.phase === "dialing", "a dial failed outside dialing");
         return this.#dial(state.opening);
@@ -204,12 +209,14 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
       case "halvesEnded":
         this.end ??= this.#finishedFirst === "backend" ? "backend_finished" : "client_finished";
         this.#state = { phase: "closing", handover: undefined };
-        return this.#closeConnections("finish");
+        this.#closeConnections("finish");
+        return this.#boundClosing();
       case "resetReceived":
         assert(state.phase === "forwarding", "a reset was received outside forwarding");
         return this.#handOver(this.#resetBy!);
       case "endRequested":
         if (state.phase === "closed") return;
+        if (state.phase === "inspecting" && state.inspection?.cancel() === true) this.#client = null;
         if (state.phase === "dialing") this.#attempts!.giveUp();
         this.#state = { phase: "closing", handover: undefined };
         return this.#closeConnections("reset");
@@ -224,12 +231,48 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
     }
   }
 
+  // Inspecting.
+
+  openingChanged(): void {
+    if (this.#state.phase !== "inspecting" || this.#state.inspection === undefined) return;
+    this.#heardAtMs = this.context.clock.nowMs();
+    this.#state.inspection.advance();
+  }
+
+  identified(header: ProxyHeader): void {
+    this.#identity.carriedBy(header);
+    const end = this.context.identified(this);
+    if (end !== undefined) this.requestEnd(end);
+  }
+
+  named(serverName: string): void {
+    this.#identity.serverName = serverName;
+  }
+
+  secured(socket: ProxySocket, facts: SecuredFacts): void {
+    this.#client = socket;
+    this.#identity.secured(socket, facts);
+  }
+
+  inspected(route: Route<Target> | undefined): void {
+    this.#route = route;
+    this.#target = route?.target ?? this.context.target;
+    if (this.#target === undefined) this.requestEnd("no_route");
+    else this.#apply("routed");
+  }
+
+  inspectionFailed(end: End, reason: string | undefined): void {
+    this.#reason = reason;
+    this.requestEnd(end);
+  }
+
   // Dialing.
 
   #dial(opening: Opening): void {
     this.#state = { phase: "dialing", opening };
-    if (this.#attempts!.next(this)) this.deadlinesChanged();
-    else this.requestEnd(this.#attempts!.end);
+    const next = this.#attempts!.next(this);
+    if (next === "under way") this.deadlinesChanged();
+    else this.requestEnd(next);
   }
 
   dialed(socket: ProxySocket): void {
@@ -239,6 +282,9 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
     this.#forwarder = new CopyForwarder(this.#client!, socket, this, wheel, mover?.rule ?? neverMove);
     if (!noDelay) socket.setNoDelay(false);
     this.#apply("dialed");
+    // It went down while it was dialled.
+    const { settings } = this.#target!.backend;
+    if (settings.onDown === "close" && this.endpoint!.health === "down") this.requestEnd("endpoint_down");
   }
 
   dialFailed(failure: DialFailure): void {
@@ -365,6 +411,13 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
     this.#connectionClosed();
   }
 
+  /** Under TLS the last bytes may wait in our own memory, for a peer that reads slowly; not longer than it may be silent. */
+  #boundClosing(): void {
+    if (this.#state.phase !== "closing") return;
+    const { wheel, timeouts } = this.context;
+    wheel.arm(this, timeouts.halfClosedMs === 0 ? stalledMaxMs : timeouts.halfClosedMs);
+  }
+
   #connectionClosed(): void {
     if (this.#state.phase !== "closing") return;
     const open =
@@ -374,11 +427,16 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
 
   // Time.
 
+  get inspectingSinceMs(): number | undefined {
+    return this.#state.phase === "inspecting" && this.#state.inspection !== undefined ? this.acceptedAtMs : undefined;
+  }
+
   get attemptSinceMs(): number | undefined {
     return this.#state.phase === "dialing" ? this.#attempts!.sinceMs : undefined;
   }
 
   get activeAtMs(): number | undefined {
+    if (this.inspectingSinceMs !== undefined) return this.#heardAtMs;
     if (this.#state.phase !== "forwarding") return undefined;
     // The halves are stamped with the wheel's clock, which is a tick behind, or more when the event loop was held up.
     const { activeAtMs } = this.#state.forwarder;
@@ -410,9 +468,16 @@ export class Session extends TimerNode implements OpeningOwner, DialOwner, Forwa
     if (nowMs >= this.#keepaliveAtMs && this.#state.phase === "forwarding") this.#keepAlive();
     const end = overdue(this.context.timeouts, this, nowMs);
     if (end === undefined) return this.deadlinesChanged();
+    if (end === "inspect_timeout") return this.#inspectionTimedOut();
     if (end !== "connect_timeout") return this.requestEnd(end);
     this.#attempts!.timedOut();
     this.#apply("dialFailed");
+  }
+
+  #inspectionTimedOut(): void {
+    assert(this.#state.phase === "inspecting", "an inspection timed out that was over");
+    this.context.undecided();
+    this.#state.inspection!.timedOut();
   }
 
   #keepAlive(): void {

@@ -82,9 +82,11 @@ test("status tells what is open, what was moved and how connections ended, exact
         name: "web",
         address: `127.0.0.1:${port}`,
         backend: "app",
+        routes: [],
         paused: false,
         connections_active: 1,
         connections_total: 2,
+        inspect_timeouts_total: 0,
         bytes_to_backend: 8,
         bytes_to_client: 8,
       },
@@ -92,10 +94,15 @@ test("status tells what is open, what was moved and how connections ended, exact
     backends: [
       {
         name: "app",
+        available: true,
         endpoints: [
           {
             address: backend.address,
-            dialed: backend.address,
+            configured: backend.address,
+            health: "unknown",
+            ejected: false,
+            weight: 1,
+            backup: false,
             connections_active: 1,
             connections_total: 2,
             connect_failures_total: 0,

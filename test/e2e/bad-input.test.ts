@@ -7,6 +7,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { echo, listen } from "../support/backend.ts";
+import { dnsServer } from "../support/dns-server.ts";
 import { connect } from "../support/peer.ts";
 import { runSluice, SLUICE, startSluice } from "../support/sluice.ts";
 import { refusedPort, silentHost } from "../support/unreachable.ts";
@@ -69,13 +70,16 @@ test("an unknown host to listen on", async () => {
   );
 });
 
-test("an unknown host of an endpoint: the backend and the endpoint, before anything listens", async () => {
-  // A name below .onion is never asked for: RFC 7686 section 2.
-  const { log } = await startFails(
-    config({ endpoint: "nothing.onion:9000" }),
-    /^cannot resolve endpoint "nothing\.onion:9000" of backend "app": no such name/,
-  );
-  expect(log).toEqual([]);
+test("an unknown host of an endpoint stops nothing: a line names the backend and the name, clients are told at once", async () => {
+  await using dns = await dnsServer();
+  const resolver = `\n[resolver]\nservers = ["${dns.address}"]\n`;
+  await using proxy = await startSluice({ config: `${config({ endpoint: "nothing.test:9000" })}${resolver}` });
+  await proxy.ready();
+  const line = await proxy.logged(({ msg }) => msg === "cannot resolve a name", "a line about the name");
+  expect(line).toMatchObject({ level: "warn", backend: "app", name: "nothing.test:9000", kept: 0 });
+  await using client = await connect(await proxy.port("web"));
+  expect(await client.wasReset()).toBe("ECONNRESET");
+  expect(await proxy.recorded(1)).toMatchObject([{ end: "no_endpoint", attempts: 0, endpoint: null }]);
 });
 
 test("a secret that cannot be read or used: the variable, the file and the reason, never the secret", async () => {

@@ -104,7 +104,8 @@ test("an empty SLUICE_CONFIG is refused by its name", async () => {
 test("check says that a configuration is valid without binding anything", async () => {
   using folder = new Folder();
   await using backend = await listen(echo);
-  const file = folder.write("good.toml", config(backend.address).replace("127.0.0.1:0", backend.address));
+  await using other = await listen(echo);
+  const file = folder.write("good.toml", config(other.address).replace("127.0.0.1:0", backend.address));
   expect(await runSluice(["check", "--config", file])).toEqual({ code: 0, stdout: `${file}: valid\n`, stderr: "" });
 });
 
@@ -186,10 +187,11 @@ test("exit codes: 0 drained, 1 not started, 2 not valid, 3 cut at the deadline, 
     return (await proxy.exited()).code;
   };
   const good = config(backend.address);
+  await using other = await listen(echo);
   expect(
     await Promise.all([
       exit(good, "SIGTERM"),
-      exit(good.replace("127.0.0.1:0", backend.address)),
+      exit(good.replace("127.0.0.1:0", other.address)),
       exit(good.replace(`backend = "app"`, "")),
       exit(`${good}\n[shutdown]\ndrain = "50ms"`, "SIGTERM"),
       exit(good, "SIGTERM", "SIGINT"),

@@ -37,7 +37,7 @@ test.each([...engines])(
     }
     const records = await proxy.recorded(3);
     const fields =
-      "level time id listener client backend endpoint bytes_to_backend bytes_to_client " +
+      "level time id listener client backend endpoint route sni bytes_to_backend bytes_to_client " +
       "connect_ms first_byte_ms duration_ms attempts engine end msg";
     for (const [index, record] of records.entries()) {
       expect(Object.keys(record).join(" ")).toBe(fields);
@@ -49,6 +49,8 @@ test.each([...engines])(
         client: clients[index]!,
         backend: "app",
         endpoint: backend.address,
+        route: null,
+        sni: null,
         bytes_to_backend: sizes[index]!,
         bytes_to_client: sizes[index]! * 2,
         attempts: 1,

@@ -5,17 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { echo, listen } from "../support/backend.ts";
 import { Payload } from "../support/payload.ts";
+import { call, lacks } from "../support/programs.ts";
+import { startRedis } from "../support/redis.ts";
 import { startSluice, type Sluice } from "../support/sluice.ts";
-import { Waiting } from "../support/until.ts";
-
-/** The Debian packages with the commands that are called here; `.ci/run` installs them. */
-const packages = {
-  curl: "curl",
-  wrk: "wrk",
-  socat: "socat",
-  "redis-server": "redis-server",
-  "redis-cli": "redis-tools",
-};
 
 const large = new Payload(1, 10_000_000);
 let folder: string;
@@ -94,12 +86,12 @@ test.skipIf(lacks("redis-server", "redis-cli"))(
     await using redis = await startRedis();
     await using proxy = await forward(redis.address);
     const cli = ["-h", "127.0.0.1", "-p", String(await proxy.port("forward"))];
-    const increments = await call("redis-cli", cli, Buffer.from("INCR counter\n".repeat(1_000)));
+    const increments = await call("redis-cli", cli, "INCR counter\n".repeat(1_000));
     expect(increments.stdout.trimEnd().split("\n")).toEqual(
       Array.from({ length: 1_000 }, (_, index) => `${index + 1}`),
     );
     const commands = Array.from({ length: 10_000 }, (_, index) => `SET key:${index} ${"v".repeat(index % 100)}x\r\n`);
-    const piped = await call("redis-cli", [...cli, "--pipe"], Buffer.from(commands.join("")));
+    const piped = await call("redis-cli", [...cli, "--pipe"], commands.join(""));
     expect(piped.stdout).toEndWith("errors: 0, replies: 10000\n");
     const value = new Payload(3, 5_000_000).bytes();
     expect((await call("redis-cli", [...cli, "-x", "SET", "large"], value)).stdout).toBe("OK\n");
@@ -112,37 +104,9 @@ test.skipIf(lacks("redis-server", "redis-cli"))(
   },
 );
 
-/**
- * Whether a test can't run for want of a client, which whoever tries the repository need not have. In CI none may be
- * missing: there the test runs, and fails with a sentence.
- */
-function lacks(...names: (keyof typeof packages)[]): boolean {
-  return process.env["CI"] !== "true" && names.some((name) => Bun.which(name) === null);
-}
-
 /** A proxy in front of `endpoint`, killed with its scope. */
 function forward(endpoint: string): Promise<Sluice> {
   return startSluice({ args: ["forward", "--connections", "1000", "127.0.0.1:0", endpoint] });
-}
-
-/** Runs a client to its end; that it ends with another code than 0 is a failure. */
-async function call(
-  name: keyof typeof packages,
-  args: readonly string[],
-  input: Uint8Array = new Uint8Array(),
-): Promise<{ stdout: string; bytes: Uint8Array }> {
-  await using client = Bun.spawn([commandOf(name), ...args], { stdin: input, stdout: "pipe", stderr: "pipe" });
-  const [bytes, stderr, code] = await Promise.all([client.stdout.bytes(), client.stderr.text(), client.exited]);
-  const stdout = new TextDecoder().decode(bytes);
-  if (code !== 0)
-    throw new Error(`${name} ${args.join(" ")} ended with code ${code}: ${stderr}${stdout.slice(0, 500)}`);
-  return { stdout, bytes };
-}
-
-function commandOf(name: keyof typeof packages): string {
-  const found = Bun.which(name);
-  if (found === null) throw new Error(`${name} is not there: apt-get install ${packages[name]}, as .ci/run does`);
-  return found;
 }
 
 /** An HTTP backend: echoes what is asked for, gives `large`, and the digest of what is sent. */
@@ -169,55 +133,5 @@ class HttpBackend {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server.stop(true);
-  }
-}
-
-/** A redis-server that keeps nothing. It takes no port 0: a free one is looked for, and another when it was taken since. */
-async function startRedis(): Promise<AsyncDisposable & { address: string }> {
-  for (let attempt = 1; ; attempt++) {
-    const { port, address } = await freePort();
-    const options = { port: `${port}`, bind: "127.0.0.1", save: "", appendonly: "no", dir: folder };
-    const args = Object.entries(options).flatMap(([key, value]) => [`--${key}`, value]);
-    const server = Bun.spawn([commandOf("redis-server"), ...args], { stdout: "pipe", stderr: "inherit" });
-    const end = async (): Promise<void> => {
-      server.kill("SIGKILL");
-      await server.exited;
-    };
-    const output = new Output(server.stdout);
-    if (await output.says("Ready to accept connections")) return { address, [Symbol.asyncDispose]: end };
-    await end();
-    if (attempt === 5) throw new Error(`redis-server did not start: ${output.text}`);
-  }
-}
-
-async function freePort(): Promise<{ port: number; address: string }> {
-  await using held = await listen();
-  return { port: held.port, address: held.address };
-}
-
-/** What a process writes. */
-class Output {
-  text = "";
-  readonly #waiting = new Waiting();
-  #ended = false;
-
-  constructor(stream: ReadableStream<Uint8Array>) {
-    void this.#follow(stream);
-  }
-
-  /** Whether the words are there, as soon as they are or the output has ended without them. */
-  says(words: string): Promise<boolean> {
-    const look = (): boolean | undefined => (this.text.includes(words) ? true : this.#ended ? false : undefined);
-    return this.#waiting.wait(look, () => `"${words}": ${this.text}`);
-  }
-
-  async #follow(stream: ReadableStream<Uint8Array>): Promise<void> {
-    const decoder = new TextDecoder();
-    for await (const chunk of stream) {
-      this.text += decoder.decode(chunk, { stream: true });
-      this.#waiting.changed();
-    }
-    this.#ended = true;
-    this.#waiting.changed();
   }
 }

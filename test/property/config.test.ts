@@ -1,22 +1,53 @@
 /** The configuration under random input: text and durations both ways, print and load both ways, and nothing ever throws. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { configFromValue, formatDiagnostic, printConfig } from "../../src/config/load.ts";
+import { assemble, type Assembled } from "../../src/config/assemble.ts";
+import { configFromValue, configJsonSchema, formatDiagnostic, printConfig } from "../../src/config/load.ts";
 import { positionsIn } from "../../src/config/positions.ts";
 import { parseToml } from "../../src/config/toml.ts";
-import { assemble, type Assembled } from "../../src/config/assemble.ts";
 import { type Address, canonicalHost, formatAddress, parseAddress } from "../../src/core/address.ts";
 import { nearestWord } from "../../src/core/did-you-mean.ts";
 import { DURATION_MS_MAX, formatDurationMs, parseDurationMs } from "../../src/core/duration.ts";
+import { formatByteText } from "../../src/protocol/byte-text.ts";
+import type { ReadText } from "../../src/tls/files.ts";
 import { minimal, ROOMY } from "../support/configuration.ts";
+import { misfits, type Schema } from "../support/json-schema.ts";
+import { selfSigned } from "../support/self-signed.ts";
+
+const certificates = selfSigned("a", "b", "ca", "client");
+
+/** The files that random configurations name. */
+const files = new Map(
+  (["a", "b", "ca", "client"] as const).flatMap((name) => [
+    [`${name}.pem`, certificates[name].cert],
+    [`tls/${name} key`, certificates[name].key],
+  ]),
+);
+const readFile: ReadText = (path) => {
+  const text = files.get(path);
+  return text === undefined ? { ok: false, found: "none" } : { ok: true, text };
+};
 
 /** What loading a file does with its text, less the reading. */
 function loadText(text: string, env: Record<string, string> = {}): Assembled {
   const parsed = parseToml(text);
-  if (parsed.ok)
-    return assemble(parsed.value, env, ROOMY, positionsIn("f", text), () => ({ ok: false, found: "none" }));
+  if (parsed.ok) {
+    return assemble(parsed.value, env, ROOMY, positionsIn("f", text), () => ({ ok: false, found: "none" }), readFile);
+  }
   const { line, column, name, message } = parsed;
   return { ok: false, problems: [{ source: { kind: "file", file: "f", line, column }, path: name, message }] };
+}
+
+/** The same for values. */
+function loadValue(value: unknown, env: Record<string, string> = {}): Assembled {
+  return assemble(
+    value,
+    env,
+    ROOMY,
+    () => ({ kind: "program" }),
+    () => ({ ok: false, found: "none" }),
+    readFile,
+  );
 }
 
 /** A problem is one printable line that says something, and its place is in the file. */
@@ -40,6 +71,7 @@ const durationMs = fc.oneof(
   fc.integer({ min: 0, max: DURATION_MS_MAX }),
 );
 const durationText = durationMs.map(formatDurationMs);
+const someDurationText = durationText.filter((text) => text !== "0s");
 /** Mostly off: what fires first makes most other timeouts impossible. */
 const rareDurationText = fc.oneof({ weight: 4, arbitrary: fc.constant("0s") }, { weight: 1, arbitrary: durationText });
 const port = fc.integer({ min: 1, max: 65_535 });
@@ -119,46 +151,144 @@ test("the nearest word is one of the known ones, and a known word is its own nea
   );
 });
 
-/** Any set of keys with valid values; together they may still be impossible, such as an idle timeout beyond the lifetime. */
 const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
-const timeoutKeys = fc.record(
-  {
-    connect: durationText,
-    response: durationText,
-    idle: durationText,
-    half_closed: durationText,
-    lifetime: rareDurationText,
-  },
-  { requiredKeys: [] },
+const rare = <T>(arbitrary: fc.Arbitrary<T>) =>
+  fc.oneof({ weight: 3, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary });
+/** Some of the keys. */
+const some = <T extends object>(keys: { [Name in keyof T]: fc.Arbitrary<T[Name]> }) =>
+  fc.record(keys, { requiredKeys: [] });
+const count = fc.oneof(fc.constant(0), fc.nat(5), fc.nat(10_000_000));
+const cidrText = fc.oneof(
+  fc.ipV4(),
+  fc.ipV6(),
+  fc.tuple(fc.nat(255), fc.nat(255)).map(([first, second]) => `${first}.${second}.0.0/${first % 2 === 0 ? 16 : 32}`),
+  fc.constantFrom("::/0", "2001:DB8::/32", "::ffff:10.0.0.0/104", "0.0.0.0/0"),
 );
+const cidrs = fc.array(cidrText, { maxLength: 3 });
+const unixText = fc.stringMatching(/^\/[a-z]{1,8}( [a-z]|"|é|\\)?[a-z]{1,8}$/).map((path) => `unix:${path}`);
+const serviceText = hostName.map((domain) => `srv:_pg._tcp.${domain}`);
+const endpointText = fc.oneof({ weight: 4, arbitrary: tcpText }, unixText, serviceText);
+const endpoint = fc.oneof(
+  endpointText,
+  fc.record(
+    { address: endpointText, weight: fc.nat(1000), backup: fc.boolean(), connections: count },
+    { requiredKeys: ["address"] },
+  ),
+);
+/** Bytes as they are printed, and text as people write it. */
+const byteText = fc.oneof(
+  fc.uint8Array({ maxLength: 12 }).map(formatByteText),
+  fc.string({ unit: "grapheme", maxLength: 8 }).map((text) => text.replaceAll("\\", "\\\\")),
+);
+const alpn = fc.array(fc.constantFrom("h2", "http/1.1", "postgresql", 'x-"y"'), { maxLength: 3 });
+const statusText = fc.constantFrom("200", "200-399", "100-599", "200, 204-206 ,404");
+
+/** Any set of keys with valid values; together they may still be impossible, such as an idle timeout beyond the lifetime. */
+const timeoutKeys = some({
+  connect: durationText,
+  response: durationText,
+  idle: durationText,
+  half_closed: rareDurationText,
+  lifetime: rareDurationText,
+  inspect: durationText,
+});
+const listenerTls = fc
+  .tuple(
+    fc.subarray(["a", "b", "client"], { minLength: 1 }),
+    some({ client_ca: fc.constantFrom("", "ca.pem"), client_cert: fc.constantFrom("required", "optional"), alpn }),
+  )
+  .map(([names, keys]) => {
+    const [cert, key] = [names.map((of) => `${of}.pem`), names.map((of) => `tls/${of} key`)];
+    return names.length === 1 ? { cert: cert[0]!, key: key[0]!, ...keys } : { cert, key, ...keys };
+  });
+const backendTls = fc
+  .tuple(
+    some({
+      server_name: fc.oneof(hostName, fc.ipV4(), fc.ipV6(), fc.constant("")),
+      ca: fc.constantFrom("", "ca.pem"),
+      verify: fc.boolean(),
+      alpn,
+      proxy_header: fc.constantFrom("before", "inside"),
+    }),
+    fc.boolean(),
+  )
+  .map(([keys, shows]) => (shows ? { ...keys, cert: "client.pem", key: "tls/client key" } : keys));
+const health = some({
+  type: fc.constantFrom("tcp", "http", "exchange"),
+  path: fc.constantFrom("/", "/healthz?x=%20", "/\"'\\"),
+  host: fc.oneof(hostName, fc.constantFrom("", "[::1]:80")),
+  status: statusText,
+  send: byteText,
+  expect: byteText,
+  interval: someDurationText,
+  timeout: someDurationText,
+  rise: fc.integer({ min: 1, max: 100 }),
+  fall: fc.integer({ min: 1, max: 100 }),
+});
+const route = some({
+  path_prefix: fc.constantFrom("", "/", "/api/", "/%41/b", '/é"\\'),
+  host: fc.oneof(hostName, fc.ipV4(), fc.constantFrom("", "*.Example.com", "[2001:db8::1]")),
+  sni: fc.oneof(hostName, fc.constantFrom("", "*.example.com")),
+  alpn: fc.constantFrom("", "h2", "http/1.1"),
+  prefix: byteText,
+});
+const backendKeys = {
+  endpoints: fc.uniqueArray(endpoint, {
+    minLength: 1,
+    maxLength: 4,
+    selector: (one) => (typeof one === "string" ? one : one.address),
+  }),
+  balance: fc.constantFrom("round_robin", "least_connections", "random_two", "source_hash", "first"),
+  retries: fc.nat(100),
+  send_proxy: fc.constantFrom("off", "v1", "v2"),
+  resolve: durationText,
+  on_down: fc.constantFrom("keep", "close"),
+  tls: rare(backendTls),
+  health: rare(health),
+  eject: rare(some({ failures: fc.integer({ min: 1, max: 1000 }), for: someDurationText })),
+};
+const listenerKeys = some({
+  accept_proxy: fc.constantFrom("off", "required"),
+  trusted: cidrs,
+  allow: cidrs,
+  deny: cidrs,
+  connections: count,
+  connections_per_ip: count,
+  rate_per_ip: count,
+  timeouts: rare(timeoutKeys),
+  tls: rare(listenerTls),
+});
+const variablePart = (entry: string) => entry.toUpperCase().replaceAll("-", "_");
 const file = fc
   .record({
-    forwarding: optional(fc.record({ engine: fc.constantFrom("auto", "copy", "splice") }, { requiredKeys: [] })),
+    forwarding: optional(some({ engine: fc.constantFrom("auto", "copy", "splice") })),
     limits: optional(
-      fc.record(
-        { connections: fc.integer({ min: 1, max: 500_000 }), overflow: fc.constantFrom("queue", "reject") },
-        { requiredKeys: [] },
-      ),
+      some({ connections: fc.integer({ min: 1, max: 500_000 }), overflow: fc.constantFrom("queue", "reject") }),
     ),
-    shutdown: optional(
-      fc.record({ delay: durationText, drain: durationText, idle: rareDurationText }, { requiredKeys: [] }),
-    ),
+    shutdown: optional(some({ delay: durationText, drain: durationText, idle: rareDurationText })),
     timeouts: optional(timeoutKeys),
-    tcp: optional(
-      fc.record(
-        { no_delay: fc.boolean(), keepalive: fc.nat(32_767).map((seconds) => `${seconds}s`) },
-        { requiredKeys: [] },
-      ),
+    tcp: optional(some({ no_delay: fc.boolean(), keepalive: fc.nat(32_767).map((seconds) => `${seconds}s`) })),
+    resolver: optional(
+      some({
+        servers: fc.array(
+          fc.oneof(
+            fc.ipV4(),
+            fc.ipV6(),
+            fc.ipV6().map((ip) => `[${ip}]`),
+            fc
+              .tuple(fc.oneof(fc.ipV4(), fc.ipV6()), port)
+              .map(([ip, at]) => formatAddress({ kind: "tcp", host: ip, port: at })),
+          ),
+          { maxLength: 3 },
+        ),
+      }),
     ),
     log: optional(
-      fc.record(
-        {
-          level: fc.constantFrom("debug", "info", "warn", "error"),
-          format: fc.constantFrom("auto", "json", "pretty"),
-          access: fc.boolean(),
-        },
-        { requiredKeys: [] },
-      ),
+      some({
+        level: fc.constantFrom("debug", "info", "warn", "error"),
+        format: fc.constantFrom("auto", "json", "pretty"),
+        access: fc.boolean(),
+      }),
     ),
     admin: optional(
       fc.record(
@@ -171,48 +301,120 @@ const file = fc
         { requiredKeys: ["listen"] },
       ),
     ),
-    backend: fc.uniqueArray(
-      fc.record({ name, endpoints: fc.uniqueArray(tcpText, { minLength: 1, maxLength: 4 }), retries: fc.nat(100) }),
-      { minLength: 1, maxLength: 3, selector: (backend) => backend.name.toUpperCase().replaceAll("-", "_") },
-    ),
-    listenerNames: fc.uniqueArray(name, {
+    backend: fc.uniqueArray(fc.record({ name, ...backendKeys }, { requiredKeys: ["name", "endpoints"] }), {
       minLength: 1,
-      maxLength: 4,
-      selector: (listener) => listener.toUpperCase().replaceAll("-", "_"),
+      maxLength: 3,
+      selector: (backend) => variablePart(backend.name),
     }),
-    listens: fc.array(fc.oneof(fc.ipV4(), fc.ipV6(), fc.constant("")), { minLength: 4, maxLength: 4 }),
-    overrides: fc.array(optional(timeoutKeys), { minLength: 4, maxLength: 4 }),
+    listenerNames: fc.uniqueArray(name, { minLength: 1, maxLength: 4, selector: variablePart }),
+    listens: fc.array(fc.oneof(fc.ipV4(), fc.ipV6(), fc.constantFrom("", "unix")), { minLength: 4, maxLength: 4 }),
+    mode: fc.constantFrom("0600", "666"),
+    listenerKeys: fc.array(listenerKeys, { minLength: 4, maxLength: 4 }),
+    routes: fc.array(fc.array(route, { maxLength: 3 }), { minLength: 4, maxLength: 4 }),
   })
-  .map(({ listenerNames, listens, overrides, ...tables }) => {
+  .map(({ listenerNames, listens, mode, listenerKeys: keys, routes, ...tables }) => {
+    const backends = tables.backend.map((backend) => withoutUndefined(backend));
+    const backendOf = (index: number) => tables.backend[index % tables.backend.length]!.name;
     const listener = listenerNames.map((listenerName, index) => {
-      const listen = formatAddress({ kind: "tcp", host: listens[index] ?? "", port: 1000 + index });
-      const backend = tables.backend[index % tables.backend.length]!.name;
-      return withoutUndefined({ name: listenerName, listen, backend, timeouts: overrides[index] });
+      const host = listens[index] ?? "";
+      // The clients of a Unix socket have no address but the one that a PROXY header names.
+      const at =
+        host === "unix"
+          ? { listen: `unix:/run/${index}.sock`, mode, accept_proxy: "required", trusted: [] }
+          : { listen: formatAddress({ kind: "tcp", host, port: 1000 + index }) };
+      const own = (routes[index] ?? []).map((one, position) => ({ ...one, backend: backendOf(index + position) }));
+      // Where there are routes, the listener may do without a backend of its own.
+      const rest = own.length > 0 && index % 2 === 0 ? {} : { backend: backendOf(index) };
+      return withoutUndefined({ name: listenerName, ...rest, ...keys[index], ...at, route: own });
     });
-    return withoutUndefined({ ...tables, listener });
+    return withoutUndefined({ ...tables, backend: backends, listener });
   });
 
-test("a configuration that is printed loads again to the same", () => {
+/** What no single key can know is all that may be wrong with such a file. */
+const BETWEEN_KEYS = new RegExp(
+  [
+    "fires? first|time out|drain is over",
+    "is listed twice|wanted a token|proxy to itself|no name to verify|an exchange needs",
+  ].join("|"),
+);
+
+/** Calls `check` for each that is valid, and says how many are. */
+function forEachValid(
+  runs: number,
+  check: (value: Partial<Record<string, unknown>>, made: Extract<Assembled, { ok: true }>) => void,
+): number {
   let valid = 0;
   fc.assert(
     fc.property(file, (value) => {
-      const made = configFromValue(value, {}, ROOMY);
-      if (!made.ok) {
-        // Only what no single key can know may be wrong with it.
-        for (const { message } of made.problems)
-          expect(message).toMatch(/fires? first|time out|drain is over|is listed twice|wanted a token/);
-        return;
+      const made = loadValue(value);
+      if (made.ok) {
+        valid++;
+        check(value, made);
+      } else {
+        for (const { message } of made.problems) expect(message).toMatch(BETWEEN_KEYS);
       }
-      valid++;
-      const printed = printConfig(made.config);
-      const loaded = loadText(printed);
-      expect(loaded.ok ? loaded.config : loaded.problems.map(formatDiagnostic)).toEqual(made.config);
-      expect(loaded.ok && printConfig(loaded.config)).toBe(printed);
     }),
-    { numRuns: 400 },
+    { numRuns: runs },
   );
-  expect(valid).toBeGreaterThan(80);
+  return valid;
+}
+
+test("a configuration that is printed loads again to the same", () => {
+  const valid = forEachValid(200, (_value, made) => {
+    const printed = printConfig(made.config);
+    const loaded = loadText(printed);
+    expect(loaded.ok ? loaded.config : loaded.problems.map(formatDiagnostic)).toEqual(made.config);
+    expect(loaded.ok && printConfig(loaded.config)).toBe(printed);
+    // Nor do the defaults that are now written down make anything odd.
+    const messages = ({ warnings }: { warnings: { message: string }[] }) =>
+      warnings.map((one) => one.message).toSorted();
+    expect(loaded.ok && messages(loaded)).toEqual(messages(made));
+  });
+  expect(valid).toBeGreaterThan(100);
 });
+
+test("a configuration that loads fits the JSON Schema, as it was written and as it is printed", () => {
+  const schema = JSON.parse(JSON.stringify(configJsonSchema())) as Schema;
+  const valid = forEachValid(100, (value, { config }) => {
+    expect(misfits(schema, value)).toEqual([]);
+    const printed = parseToml(printConfig(config));
+    expect(printed.ok && misfits(schema, printed.value)).toEqual([]);
+  });
+  expect(valid).toBeGreaterThan(40);
+});
+
+test("every key but those of routes can be set by variables instead", () => {
+  let variables = 0;
+  forEachValid(150, (value) => {
+    const env: Record<string, string> = {};
+    const rest = intoVariables(value, "SLUICE", env);
+    variables += Object.keys(env).length;
+    const [written, set] = [loadValue(value), loadValue(rest, env)];
+    expect(set.ok ? set.config : set.problems.map(formatDiagnostic)).toEqual(written.ok ? written.config : []);
+  });
+  expect(variables).toBeGreaterThan(1000);
+});
+
+/** Moves what variables can set from a table into `env`; what is left keeps the names of entries, routes and endpoints' tables. */
+function intoVariables(table: object, prefix: string, env: Record<string, string>): object {
+  const rest: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(table) as [string, unknown][]) {
+    const variable = `${prefix}_${variablePart(key)}`;
+    if (key === "name" || key === "route") rest[key] = value;
+    else if (Array.isArray(value) && (key === "listener" || key === "backend")) {
+      const entries = value as { name: string }[];
+      rest[key] = entries.map((entry) => intoVariables(entry, `${variable}_${variablePart(entry.name)}`, env));
+    } else if (Array.isArray(value)) {
+      if (value.some((item) => typeof item === "object" || String(item).includes(","))) rest[key] = value;
+      else env[variable] = value.join(",");
+    } else if (typeof value === "object" && value !== null) {
+      const inside = intoVariables(value, variable, env);
+      // An empty table that turns something on is not to be said in variables.
+      if (Object.keys(value).length === 0 || Object.keys(inside).length > 0) rest[key] = inside;
+    } else env[variable] = String(value);
+  }
+  return rest;
+}
 
 /** Keys that mean something, so that random values reach every check. */
 const someKey = fc.oneof(
@@ -240,8 +442,19 @@ const someKey = fc.oneof(
     "token",
     "workers",
     "tls",
+    "cert",
+    "key",
+    "alpn",
     "route",
+    "host",
+    "prefix",
     "health",
+    "send",
+    "eject",
+    "for",
+    "allow",
+    "mode",
+    "servers",
   ),
   fc.constantFrom("__proto__", "constructor", "toString", "", "a b", "\u001b[2J"),
 );
@@ -265,6 +478,14 @@ const someEnv = fc.dictionary(
     "SLUICE_ADMIN_TOKEN_FILE",
     "SLUICE_TRACING_OTLP",
     "SLUICE_LISTENER_WEB_TLS_CERT",
+    "SLUICE_LISTENER_WEB_ALLOW",
+    "SLUICE_LISTENER_WEB_MODE",
+    "SLUICE_LISTENER_WEB_ROUTE_0_HOST",
+    "SLUICE_BACKEND_APP_HEALTH_SEND",
+    "SLUICE_BACKEND_APP_TLS_ALPN",
+    "SLUICE_BACKEND_APP_TLS_SERVER_NAME",
+    "SLUICE_BACKEND_APP_EJECT_FOR",
+    "SLUICE_RESOLVER_SERVERS",
     "SLUICE_X",
   ),
   fc.oneof(fc.string(), fc.constantFrom("5s", "a:1,b:2", "7")),
@@ -291,6 +512,11 @@ const tomlToken = fc.oneof(
     "[timeouts]\n",
     "[admin]\n",
     '[[listener]]\nname = "web"\n',
+    "[listener.tls]\n",
+    "[[listener.route]]\n",
+    "[backend.health]\n",
+    "[backend.tls]\n",
+    "[resolver]\n",
   ),
   fc.constantFrom(
     'name = "app"\n',
@@ -299,6 +525,10 @@ const tomlToken = fc.oneof(
     'backend = "app"\n',
     "connections = 5\n",
     'idle = "5s"\n',
+    'alpn = ["h2", 5]\n',
+    'cert = ["a.pem"]\nkey = "tls/a key"\n',
+    'prefix = "\\x16"\n',
+    'servers = ["::1"]\n',
   ),
   fc.constantFrom(
     "[",

@@ -1,8 +1,6 @@
 /** limits.connections: what is beyond it waits in the accept queue, or is reset; on every engine. */
 import { expect, test } from "bun:test";
-import { Backend as EndpointSet } from "../../src/backend/backend.ts";
 import { Dialer } from "../../src/backend/dial.ts";
-import { Endpoint } from "../../src/backend/endpoint.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { TimerWheel } from "../../src/core/timer-wheel.ts";
 import { Admission } from "../../src/listener/admission.ts";
@@ -21,6 +19,7 @@ import {
 } from "../support/engines.ts";
 import { connect } from "../support/peer.ts";
 import { startProxy } from "../support/proxy.ts";
+import { plainTarget, oneEndpoint, serviceSettings } from "../support/service-settings.ts";
 import { until } from "../support/until.ts";
 
 onEveryEngine((engine) => {
@@ -142,6 +141,8 @@ onEveryEngine((engine) => {
       client,
       backend: null,
       endpoint: null,
+      route: null,
+      sni: null,
       bytes_to_backend: 0,
       bytes_to_client: 0,
       connect_ms: null,
@@ -232,8 +233,7 @@ class Pair {
   readonly #registry = new SessionRegistry();
 
   constructor(backendPort: number, limit: number, engine: EngineUnderTest) {
-    const address = { kind: "tcp", host: "127.0.0.1", port: backendPort } as const;
-    const backend = new EndpointSet("app", [new Endpoint(address, address)], 0);
+    const target = plainTarget(oneEndpoint(backendPort));
     const fail = (error: unknown): never => {
       throw error;
     };
@@ -247,11 +247,7 @@ class Pair {
       access: (record: AccessRecord) => void this.records.push(record),
       internalError: fail,
     };
-    const timeouts = { connectMs: 5_000, responseMs: 0, idleMs: 60_000, halfClosedMs: 60_000, lifetimeMs: 0 };
-    this.#services = ["first", "second"].map((name) => {
-      const listener = { name, host: "127.0.0.1", port: 0 };
-      return new Service({ listener, timeouts, keepaliveMs: 0, noDelay: true }, backend, environment);
-    });
+    this.#services = ["first", "second"].map((name) => new Service(serviceSettings(name, target), environment));
     for (const { listener } of this.#services) listener.open();
   }
 

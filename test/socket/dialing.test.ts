@@ -1,7 +1,7 @@
 /** Reaching an endpoint: failures, retries, and attempts that are taken back. */
 import { expect, test } from "bun:test";
-import { Dialer, type Dial, type DialFailure, type DialOwner } from "../../src/backend/dial.ts";
-import type { Endpoint } from "../../src/backend/endpoint.ts";
+import { Dialer, type Dial, type DialOwner, type DialRequest } from "../../src/backend/dial.ts";
+import type { DialFailure } from "../../src/backend/dial-failure.ts";
 import { echo, listen } from "../support/backend.ts";
 import { HeldDialer } from "../support/held-dialer.ts";
 import { bindLoopback, closeDescriptor, listenOn } from "../support/libc.ts";
@@ -333,9 +333,9 @@ test("a failure that is known at once and one that comes later are the same to t
   using refused = refusedPort();
   await using backend = await listen(echo);
   const dialer = new (class extends Dialer {
-    override begin(endpoint: Endpoint, owner: DialOwner): Dial | DialFailure {
-      if (endpoint.dialAddress.port === refused.port) return { kind: "refused", code: "ECONNREFUSED" };
-      return super.begin(endpoint, owner);
+    override begin(request: DialRequest, owner: DialOwner): Dial | DialFailure {
+      if (request.endpoint.name === `127.0.0.1:${refused.port}`) return { kind: "refused", code: "ECONNREFUSED" };
+      return super.begin(request, owner);
     }
   })();
   await using proxy = startProxy([refused.port, backend.port], { dialer });

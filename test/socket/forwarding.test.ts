@@ -28,6 +28,8 @@ onEveryEngine((engine) => {
       client: address,
       backend: "app",
       endpoint: backend.address,
+      route: null,
+      sni: null,
       bytes_to_backend: 5,
       bytes_to_client: 5,
       connect_ms: expect.any(Number),

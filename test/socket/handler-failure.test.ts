@@ -1,7 +1,7 @@
 /** A mistake of our own in any handler costs the session in which it happens, and no other. */
 import { expect, test } from "bun:test";
-import { Dialer, type Dial, type DialFailure, type DialOwner } from "../../src/backend/dial.ts";
-import type { Endpoint } from "../../src/backend/endpoint.ts";
+import { Dialer, type Dial, type DialOwner, type DialRequest } from "../../src/backend/dial.ts";
+import type { DialFailure } from "../../src/backend/dial-failure.ts";
 import type { CopyForwarder } from "../../src/forward/copy/copy-forwarder.ts";
 import type { ProxySocket } from "../../src/forward/receiver.ts";
 import type { Session } from "../../src/session/session.ts";
@@ -356,7 +356,7 @@ test("a mistake while a connection is accepted resets it and costs no other", as
   await using backend = await listen();
   await using proxy = startProxy(backend.port);
   const finishBystander = await bystander(proxy, () => backend.accepted());
-  proxy.backend.startingPoint = fail;
+  proxy.backend.take = fail;
   await using client = await connect(proxy.port);
   expect(await client.wasReset()).toBe("ECONNRESET");
   expect(await proxy.recorded()).toMatchObject({
@@ -532,10 +532,10 @@ class SabotagedDialer extends Dialer {
   beforeDialed: (socket: ProxySocket) => void = () => {};
   beforeDialFailed: () => void = () => {};
 
-  override begin(endpoint: Endpoint, owner: DialOwner): Dial | DialFailure {
+  override begin(request: DialRequest, owner: DialOwner): Dial | DialFailure {
     this.begun++;
     this.beforeBegin();
-    return super.begin(endpoint, {
+    return super.begin(request, {
       dialed: (socket) => {
         this.beforeDialed(socket);
         owner.dialed(socket);

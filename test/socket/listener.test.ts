@@ -8,6 +8,7 @@ import { echo, listen } from "../support/backend.ts";
 import { countDescriptors, tcpSockets } from "../support/descriptors.ts";
 import { connect } from "../support/peer.ts";
 import { startProxy } from "../support/proxy.ts";
+import { listenerSettings } from "../support/service-settings.ts";
 import { until } from "../support/until.ts";
 
 /** Of a close that nobody cuts short. */
@@ -86,7 +87,7 @@ test("a close that is cut short resets the accept queue at once and leaves the o
 
 test("a listener that was never opened, or is closed already, has nothing to close, to pause or to resume", async () => {
   const before = countDescriptors();
-  const listener = new Listener({ name: "web", host: "127.0.0.1", port: 0 }, admission(), nobody, systemClock);
+  const listener = new Listener(listenerSettings("web"), admission(), nobody, systemClock);
   await listener.close(never);
   listener.open();
   await listener.close(never);
@@ -152,7 +153,7 @@ test("a listener on [::1] tells its address, and who its client is", async () =>
       by.giveBack();
     },
   };
-  const listener = new Listener({ name: "six", host: "::1", port: 0 }, admission(), acceptor, systemClock);
+  const listener = new Listener(listenerSettings("six", "::1"), admission(), acceptor, systemClock);
   listener.open();
   const port = Number(/^\[::1\]:(\d+)$/.exec(listener.address)?.[1]);
   await using client = await connect({ host: "::1", port });
@@ -165,7 +166,7 @@ test("a listener on [::1] tells its address, and who its client is", async () =>
 
 test("an address that is in use is told with the listener's name and what to do", async () => {
   await using backend = await listen();
-  const settings = { name: "web", host: "127.0.0.1", port: backend.port };
+  const settings = listenerSettings("web", "127.0.0.1", backend.port);
   const listener = new Listener(settings, admission(), nobody, systemClock);
   expect(() => listener.open()).toThrow(
     `cannot bind listener "web" to 127.0.0.1:${backend.port}: the address is in use by another socket (EADDRINUSE); choose another port, or stop what listens there`,
@@ -175,7 +176,7 @@ test("an address that is in use is told with the listener's name and what to do"
 });
 
 test("an address that this machine does not have is told as such", () => {
-  const listener = new Listener({ name: "web", host: "192.0.2.1", port: 0 }, admission(), nobody, systemClock);
+  const listener = new Listener(listenerSettings("web", "192.0.2.1"), admission(), nobody, systemClock);
   expect(() => listener.open()).toThrow(
     'cannot bind listener "web" to 192.0.2.1:0: this machine has no such address (EADDRNOTAVAIL)',
   );

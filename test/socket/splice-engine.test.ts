@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { systemClock, type Clock } from "../../src/core/clock.ts";
 import { moveAtOnce } from "../../src/forward/move-rule.ts";
 import { SpliceEngine } from "../../src/forward/splice/engine.ts";
-import type { Mover } from "../../src/session/session.ts";
+import type { Mover } from "../../src/session/context.ts";
 import { listen, type Backend } from "../support/backend.ts";
 import { openDescriptors } from "../support/descriptors.ts";
 import { watchLeaks } from "../support/leaks.ts";

@@ -11,6 +11,7 @@ import { tcpSocketsOf } from "../support/descriptors.ts";
 import { engineAfterMove, engineBeforeMove, moverOf, onEveryEngine, type EngineUnderTest } from "../support/engines.ts";
 import { connect } from "../support/peer.ts";
 import { startProxy, type TestProxy } from "../support/proxy.ts";
+import { plainTarget, serviceSettings } from "../support/service-settings.ts";
 import { refusedPort, silentHost } from "../support/unreachable.ts";
 import { until } from "../support/until.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
@@ -444,27 +445,14 @@ test("bytes that move right after the event loop was held up count as of now, no
 
 // Support
 
-const defaults: SessionTimeouts = {
-  connectMs: 60_000,
-  responseMs: 0,
-  idleMs: 3_600_000,
-  halfClosedMs: 60_000,
-  lifetimeMs: 0,
-};
-
 /** A further listener in front of a proxy's backend: with timeouts of its own, on the same wheel. */
 class SecondListener {
   readonly records: AccessRecord[] = [];
   readonly #service: Service;
 
   constructor(proxy: TestProxy, timeouts: Partial<SessionTimeouts>, engine: EngineUnderTest) {
-    const settings = {
-      listener: { name: "second", host: "127.0.0.1", port: 0 },
-      timeouts: { ...defaults, ...timeouts },
-      keepaliveMs: 30_000,
-      noDelay: true,
-    };
-    this.#service = new Service(settings, proxy.backend, {
+    const settings = serviceSettings("second", plainTarget(proxy.backend), { timeouts, keepaliveMs: 30_000 });
+    this.#service = new Service(settings, {
       clock: systemClock,
       wheel: proxy.wheel,
       dialer: proxy.dialer,

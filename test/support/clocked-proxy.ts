@@ -1,8 +1,6 @@
 /** A proxy whose time is the test's to move. Its connections are real. */
 import { expect } from "bun:test";
-import { Backend } from "../../src/backend/backend.ts";
 import { Dialer } from "../../src/backend/dial.ts";
-import { Endpoint } from "../../src/backend/endpoint.ts";
 import type { Clock } from "../../src/core/clock.ts";
 import { TimerWheel } from "../../src/core/timer-wheel.ts";
 import { Admission } from "../../src/listener/admission.ts";
@@ -13,6 +11,7 @@ import { SessionRegistry } from "../../src/session/registry.ts";
 import type { Session } from "../../src/session/session.ts";
 import { ActiveConnections } from "../../src/stats/active-connections.ts";
 import { moverOf, type EngineUnderTest } from "./engines.ts";
+import { oneEndpoint, plainTarget, serviceSettings } from "./service-settings.ts";
 import { until } from "./until.ts";
 
 /** How it differs from the plain one: no keepalive, generous timeouts, the copy engine. */
@@ -22,14 +21,6 @@ export interface ClockedProxyOptions {
   /** Others than `copy` only inside of `onEveryEngine`. The splice engine dates activity by the machine's clock. */
   readonly engine?: EngineUnderTest;
 }
-
-const generous: SessionTimeouts = {
-  connectMs: 60_000,
-  responseMs: 0,
-  idleMs: 3_600_000,
-  halfClosedMs: 60_000,
-  lifetimeMs: 0,
-};
 
 /** Listens on a free port of 127.0.0.1. What is open at the end of its scope is reset. */
 export class ClockedProxy {
@@ -42,15 +33,10 @@ export class ClockedProxy {
     const fail = (error: unknown): never => {
       throw error;
     };
-    const address = { kind: "tcp", host: "127.0.0.1", port: backendPort } as const;
     this.#wheel = new TimerWheel(clock, fail);
-    const settings = {
-      listener: { name: "web", host: "127.0.0.1", port: 0 },
-      timeouts: { ...generous, ...options.timeouts },
-      keepaliveMs: options.keepaliveMs ?? 0,
-      noDelay: true,
-    };
-    this.#service = new Service(settings, new Backend("app", [new Endpoint(address, address)], 0), {
+    const { timeouts = {}, keepaliveMs = 0 } = options;
+    const settings = serviceSettings("web", plainTarget(oneEndpoint(backendPort)), { timeouts, keepaliveMs });
+    this.#service = new Service(settings, {
       clock,
       wheel: this.#wheel,
       dialer: new Dialer(),

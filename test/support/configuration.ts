@@ -17,7 +17,17 @@ export function minimal(): { listener: Record<string, unknown>[]; backend: Recor
   };
 }
 
-/** The same as text, nine lines without a blank one at its end. */
+/** The minimal configuration's only listener with further keys, as an extra for {@link fromValue}. */
+export function listenerWith(keys: Record<string, unknown>): { listener: Record<string, unknown>[] } {
+  return { listener: [{ ...minimal().listener[0], ...keys }] };
+}
+
+/** The same for its only backend. */
+export function backendWith(keys: Record<string, unknown>): { backend: Record<string, unknown>[] } {
+  return { backend: [{ ...minimal().backend[0], ...keys }] };
+}
+
+/** The minimal configuration as text, nine lines without a blank one at its end. */
 export const MINIMAL_TOML = [
   "[[listener]]",
   'name = "web"',

@@ -4,7 +4,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import { moveAtOnce, neverMove, type MoveRule } from "../../src/forward/move-rule.ts";
 import type { Engine } from "../../src/forward/forwarder.ts";
 import { SpliceEngine } from "../../src/forward/splice/engine.ts";
-import type { Mover } from "../../src/session/session.ts";
+import type { Mover } from "../../src/session/context.ts";
 import { openDescriptors } from "./descriptors.ts";
 import type { Peer } from "./peer.ts";
 import type { TestProxy } from "./proxy.ts";

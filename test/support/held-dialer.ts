@@ -1,11 +1,11 @@
 /** A dialer whose attempts wait until the test lets them go on: a dial that takes as long as it takes. */
-import { Dialer, type Dial, type DialFailure, type DialOwner } from "../../src/backend/dial.ts";
-import type { Endpoint } from "../../src/backend/endpoint.ts";
+import { Dialer, type Dial, type DialOwner, type DialRequest } from "../../src/backend/dial.ts";
+import type { DialFailure } from "../../src/backend/dial-failure.ts";
 import { until } from "./until.ts";
 
 /** An attempt that waits; afterwards the real one behind it. */
 interface Held {
-  readonly endpoint: Endpoint;
+  readonly request: DialRequest;
   readonly owner: DialOwner;
   begun: Dial | undefined;
 }
@@ -28,14 +28,14 @@ export class HeldDialer extends Dialer {
   release(): void {
     for (const held of this.#held.splice(0)) {
       this.pending--;
-      const begun = super.begin(held.endpoint, held.owner);
+      const begun = super.begin(held.request, held.owner);
       if ("cancel" in begun) held.begun = begun;
       else held.owner.dialFailed(begun);
     }
   }
 
-  override begin(endpoint: Endpoint, owner: DialOwner): Dial | DialFailure {
-    const held: Held = { endpoint, owner, begun: undefined };
+  override begin(request: DialRequest, owner: DialOwner): Dial | DialFailure {
+    const held: Held = { request, owner, begun: undefined };
     this.#held.push(held);
     this.pending++;
     return { cancel: () => this.#cancel(held) };

@@ -3,7 +3,7 @@ import type { MoveRule, MoveReason } from "../../src/forward/move-rule.ts";
 import type { CopyForwarder } from "../../src/forward/copy/copy-forwarder.ts";
 import type { Forwarder, ForwarderOwner, HalfState } from "../../src/forward/forwarder.ts";
 import type { SpliceEngine } from "../../src/forward/splice/engine.ts";
-import type { Mover } from "../../src/session/session.ts";
+import type { Mover } from "../../src/session/context.ts";
 
 /** Figures of a session at the moment it was taken over. Bytes are those that the sink had taken. */
 export interface Move {

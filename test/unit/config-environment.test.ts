@@ -2,8 +2,20 @@
 import { describe, expect, test } from "bun:test";
 import { overlay } from "../../src/config/environment.ts";
 import { configurationReference } from "../../src/config/load.ts";
+import type { Members } from "../../src/config/declaration.ts";
 import { declaration } from "../../src/config/schema.ts";
-import { ConfigFolder, configOf, fromValue, minimal, MINIMAL_TOML } from "../support/configuration.ts";
+import {
+  backendWith,
+  ConfigFolder,
+  configOf,
+  fromValue,
+  listenerWith,
+  minimal,
+  MINIMAL_TOML,
+} from "../support/configuration.ts";
+import { selfSigned } from "../support/self-signed.ts";
+
+const certificates = selfSigned("a", "b");
 
 /** As root everything can be read, but this: the kernel lets nobody read it. */
 const UNREADABLE = "/proc/sys/vm/drop_caches";
@@ -20,16 +32,33 @@ describe("a variable sets its key", () => {
     ["SLUICE_TCP_NO_DELAY", "true", {}],
     ["SLUICE_LOG_LEVEL", "debug", { log: { level: "debug" } }],
     ["SLUICE_ADMIN_LISTEN", "127.0.0.1:9900", { admin: { listen: "127.0.0.1:9900" } }],
-    ["SLUICE_LISTENER_WEB_LISTEN", ":80", { listener: [{ ...minimal().listener[0], listen: ":80" }] }],
-    [
-      "SLUICE_LISTENER_WEB_TIMEOUTS_IDLE",
-      "10m",
-      { listener: [{ ...minimal().listener[0], timeouts: { idle: "10m" } }] },
-    ],
-    ["SLUICE_BACKEND_APP_RETRIES", "0", { backend: [{ ...minimal().backend[0], retries: 0 }] }],
-    ["SLUICE_BACKEND_APP_ENDPOINTS", "a:1", { backend: [{ name: "app", endpoints: ["a:1"] }] }],
-    ["SLUICE_BACKEND_APP_ENDPOINTS", " a:1, [::1]:2 ", { backend: [{ name: "app", endpoints: ["a:1", "[::1]:2"] }] }],
+    ["SLUICE_TIMEOUTS_INSPECT", "3s", { timeouts: { inspect: "3s" } }],
+    ["SLUICE_LISTENER_WEB_LISTEN", ":80", listenerWith({ listen: ":80" })],
+    ["SLUICE_LISTENER_WEB_TIMEOUTS_IDLE", "10m", listenerWith({ timeouts: { idle: "10m" } })],
+    ["SLUICE_LISTENER_WEB_TIMEOUTS_INSPECT", "1s", listenerWith({ timeouts: { inspect: "1s" } })],
+    ["SLUICE_LISTENER_WEB_ACCEPT_PROXY", "required", listenerWith({ accept_proxy: "required" })],
     ["SLUICE_LISTENER_WEB_ALLOW", "", {}],
+    ["SLUICE_LISTENER_WEB_ALLOW", "10.0.0.0/8", listenerWith({ allow: ["10.0.0.0/8"] })],
+    ["SLUICE_LISTENER_WEB_DENY", " ::1 , 10.0.0.0/8", listenerWith({ deny: ["::1", "10.0.0.0/8"] })],
+    ["SLUICE_LISTENER_WEB_CONNECTIONS", "5_000", listenerWith({ connections: 5000 })],
+    ["SLUICE_LISTENER_WEB_CONNECTIONS_PER_IP", "6", listenerWith({ connections_per_ip: 6 })],
+    ["SLUICE_LISTENER_WEB_RATE_PER_IP", "7", listenerWith({ rate_per_ip: 7 })],
+    ["SLUICE_BACKEND_APP_RETRIES", "0", backendWith({ retries: 0 })],
+    ["SLUICE_BACKEND_APP_ENDPOINTS", "a:1", backendWith({ endpoints: ["a:1"] })],
+    ["SLUICE_BACKEND_APP_ENDPOINTS", " a:1, [::1]:2 ", backendWith({ endpoints: ["a:1", "[::1]:2"] })],
+    ["SLUICE_BACKEND_APP_ENDPOINTS", "unix:/x,srv:_a._tcp.b", backendWith({ endpoints: ["unix:/x", "srv:_a._tcp.b"] })],
+    ["SLUICE_BACKEND_APP_BALANCE", "source_hash", backendWith({ balance: "source_hash" })],
+    ["SLUICE_BACKEND_APP_SEND_PROXY", "v2", backendWith({ send_proxy: "v2" })],
+    ["SLUICE_BACKEND_APP_RESOLVE", "0s", backendWith({ resolve: "0s" })],
+    ["SLUICE_BACKEND_APP_HEALTH_TYPE", "tcp", backendWith({ health: {} })],
+    ["SLUICE_BACKEND_APP_HEALTH_RISE", "5", backendWith({ health: { rise: 5 } })],
+    ["SLUICE_BACKEND_APP_HEALTH_SEND", "PING\\r\\n", backendWith({ health: { send: "PING\r\n" } })],
+    ["SLUICE_BACKEND_APP_EJECT_FAILURES", "3", backendWith({ eject: { failures: 3 } })],
+    ["SLUICE_BACKEND_APP_EJECT_FOR", "1m", backendWith({ eject: { for: "1m" } })],
+    ["SLUICE_BACKEND_APP_TLS_SERVER_NAME", "db.test", backendWith({ tls: { server_name: "db.test" } })],
+    ["SLUICE_BACKEND_APP_TLS_VERIFY", "false", backendWith({ tls: { verify: false } })],
+    ["SLUICE_BACKEND_APP_TLS_ALPN", "h2,http/1.1", backendWith({ tls: { alpn: ["h2", "http/1.1"] } })],
+    ["SLUICE_RESOLVER_SERVERS", "127.0.0.1:5353,::1", { resolver: { servers: ["127.0.0.1:5353", "::1"] } }],
     ["SLUICE_FORWARDING_WORKERS", "1", {}],
   ];
   test.each(rows)("%s=%s", (variable, text, extra) => {
@@ -53,14 +82,38 @@ describe("a variable sets its key", () => {
     });
   });
 
+  test("a certificate and its key, several with commas between them", () => {
+    const [a, b] = [certificates.a, certificates.b];
+    const tls = { cert: [a.certFile, b.certFile], key: [a.keyFile, b.keyFile] };
+    const env = {
+      SLUICE_LISTENER_WEB_TLS_CERT: tls.cert.join(","),
+      SLUICE_LISTENER_WEB_TLS_KEY: tls.key.join(", "),
+    };
+    expect(configOf({}, env)).toEqual(configOf(listenerWith({ tls })));
+    expect(configOf(listenerWith({ tls: { cert: a.certFile } }), { SLUICE_LISTENER_WEB_TLS_KEY: a.keyFile })).toEqual(
+      configOf(listenerWith({ tls: { cert: a.certFile, key: a.keyFile } })),
+    );
+  });
+
+  test("beside what the file has in the same table", () => {
+    const file = backendWith({ health: { type: "http", path: "/up" }, tls: { verify: false } });
+    const env = { SLUICE_BACKEND_APP_HEALTH_PATH: "/healthz", SLUICE_BACKEND_APP_HEALTH_FALL: "9" };
+    expect(configOf(file, env)).toEqual(
+      configOf(backendWith({ health: { type: "http", path: "/healthz", fall: 9 }, tls: { verify: false } })),
+    );
+  });
+
   test("every variable of the reference is known, and takes the default that stands beside it", () => {
     const rows = configurationReference()
       .split("\n")
       .map((line) => line.split("|").map((cell) => cell.trim()))
       .filter((cells) => /^`SLUICE_[A-Z_<>]+`$/.test(cells.at(-2) ?? ""))
       .map((cells) => ({ variable: cells.at(-2)!.slice(1, -1), fallback: cells[3]! }));
-    expect(rows.length).toBeGreaterThan(35);
+    expect(rows.length).toBeGreaterThan(60);
+    const { certFile, keyFile } = certificates.a;
     const required: Record<string, string> = {
+      SLUICE_LISTENER_WEB_TLS_CERT: certFile,
+      SLUICE_LISTENER_WEB_TLS_KEY: keyFile,
       SLUICE_LISTENER_WEB_LISTEN: "127.0.0.1:8080",
       SLUICE_LISTENER_WEB_BACKEND: "app",
       SLUICE_BACKEND_APP_ENDPOINTS: "127.0.0.1:9000",
@@ -71,7 +124,28 @@ describe("a variable sets its key", () => {
       const name = variable.replace("LISTENER_<NAME>", "LISTENER_WEB").replace("BACKEND_<NAME>", "BACKEND_APP");
       env[name] = required[name] ?? fallback.replace(/^`"?(.*?)"?`$/, "$1").replace("[]", "");
     }
-    expect(configOf({}, env)).toEqual(configOf({ admin: { listen: "127.0.0.1:9900" } }));
+    // Each of the tables that are off is turned on by its variables.
+    const on = {
+      ...listenerWith({ tls: { cert: certFile, key: keyFile } }),
+      ...backendWith({ tls: {}, health: {}, eject: {} }),
+      admin: { listen: "127.0.0.1:9900" },
+    };
+    expect(configOf({}, env)).toEqual(configOf(on));
+  });
+
+  test("and no other: what follows an entry's name never ends like what follows another's", () => {
+    const endings = (members: Members, before: string): string[] =>
+      Object.entries(members).flatMap(([name, member]) => {
+        const part = `${before}_${name.toUpperCase()}`;
+        if (member.sort === "key") return name === "name" ? [] : [part, `${part}_FILE`];
+        return member.sort === "tables" ? [] : endings(member.members, part);
+      });
+    for (const members of [declaration.listener.members, declaration.backend.members]) {
+      const all = endings(members, "");
+      expect(all.length).toBeGreaterThan(40);
+      const confused = all.filter((long) => all.some((short) => long !== short && long.endsWith(short)));
+      expect(confused).toEqual([]);
+    }
   });
 
   test("the caller's variables and those of other programs are none of ours", () => {
@@ -95,7 +169,7 @@ describe("a variable sets its key", () => {
 });
 
 describe("a value that is refused stands at its variable", () => {
-  const rows: [variable: string, text: string, line: string][] = [
+  const rows: [variable: string, text: string, ...lines: string[]][] = [
     [
       "SLUICE_TIMEOUTS_IDLE",
       "60",
@@ -169,15 +243,64 @@ describe("a value that is refused stands at its variable", () => {
     ],
     [
       "SLUICE_LISTENER_WEB_ALLOW",
-      "10.0.0.0/8",
-      "listener.web.allow: found a list, which is not supported yet, wanted the default, []",
+      "10.0.0.0/8,all",
+      'listener.web.allow.1: found "all", wanted an IP address with or without a prefix length, such as "10.0.0.0/8", "2001:db8::/32" or "192.0.2.7"',
     ],
-    ["SLUICE_LISTENER_WEB_TLS_CERT", "c.pem", "listener.web.tls: tls is not supported yet, wanted it left out"],
-    ["SLUICE_BACKEND_APP_HEALTH_TYPE", "tcp", "backend.app.health: health is not supported yet, wanted it left out"],
+    ["SLUICE_LISTENER_WEB_MODE", "0600", "listener.web.mode: 127.0.0.1:8080 is no Unix socket, wanted mode left out"],
+    [
+      "SLUICE_LISTENER_WEB_CONNECTIONS",
+      "many",
+      'listener.web.connections: found "many", wanted a whole number from 0 to 10_000_000',
+    ],
+    ["SLUICE_LISTENER_WEB_TLS_CERT", "c.pem", 'listener.web.tls.key: is missing, wanted for example key = "key.pem"'],
+    [
+      "SLUICE_LISTENER_WEB_TLS_KEY",
+      "k.pem,",
+      'listener.web.tls.key.1: found "", wanted the path of a file such as "key.pem"',
+      'listener.web.tls.cert: is missing, wanted for example cert = "cert.pem"',
+    ],
+    [
+      "SLUICE_LISTENER_WEB_TLS_ALPN",
+      "h2",
+      'listener.web.tls.cert: is missing, wanted for example cert = "cert.pem"',
+      'listener.web.tls.key: is missing, wanted for example key = "key.pem"',
+    ],
+    [
+      "SLUICE_BACKEND_APP_BALANCE",
+      "frist",
+      'backend.app.balance: found "frist", wanted one of "round_robin", "least_connections", "random_two", "source_hash", "first" (did you mean "first"?)',
+    ],
+    ["SLUICE_BACKEND_APP_TLS_CA", "/none.pem", 'backend.app.tls: cannot read "/none.pem": no such file'],
+    [
+      "SLUICE_BACKEND_APP_HEALTH_TYPE",
+      "exchange",
+      'backend.app.health.type: an exchange needs something to send or to expect; wanted send or expect, or type = "tcp"',
+    ],
+    [
+      "SLUICE_BACKEND_APP_HEALTH_INTERVAL",
+      "0s",
+      'backend.app.health.interval: found "0s", wanted a duration above zero; leave [backend.health] out for no checks',
+    ],
+    [
+      "SLUICE_BACKEND_APP_HEALTH_EXPECT",
+      "\\xg0",
+      'backend.app.health.expect: found "\\\\xg0", wanted two hexadecimal digits after "\\x", such as "\\x1f"',
+    ],
+    [
+      "SLUICE_BACKEND_APP_EJECT_FAILURES",
+      "0",
+      "backend.app.eject.failures: found 0, wanted a whole number from 1 to 1_000",
+    ],
+    [
+      "SLUICE_RESOLVER_SERVERS",
+      "127.0.0.1,dns",
+      'resolver.servers.1: found "dns", wanted an IP address with or without a port, such as "127.0.0.1:5353"',
+    ],
     ["SLUICE_TRACING_SAMPLE", "0.5", "tracing: tracing is not supported yet, wanted it left out"],
   ];
-  test.each(rows)("%s=%s", (variable, text, line) => {
-    expect(fromValue({}, { [variable]: text }).problems).toEqual([`${variable} ${line}`]);
+  test.each(rows)("%s=%s", (variable, text, ...lines) => {
+    const { problems } = fromValue({}, { [variable]: text });
+    expect(problems.toSorted()).toEqual(lines.map((line) => `${variable} ${line}`).toSorted());
   });
 
   test("a value of the file that another variable makes impossible stands in the file", async () => {
@@ -225,8 +348,13 @@ describe("an unknown variable", () => {
     ["SLUICE_TIMEOUTS", `, ${REFERENCE}`],
     ["SLUICE_LISTENER_OTHER_LISTEN", `, ${REFERENCE}`],
     ["SLUICE_LISTENER_WEB", `, ${REFERENCE}`],
-    ["SLUICE_LISTENER_WEB_NAME", `, ${REFERENCE}`],
-    ["SLUICE_LISTENER_WEB_ROUTE_0_HOST", `, ${REFERENCE}`],
+    ["SLUICE_LISTENER_WEB_TLS", `, ${REFERENCE}`],
+    ["SLUICE_LISTENER_WEB_TLS_CRT", ' (did you mean "SLUICE_LISTENER_WEB_TLS_CERT"?)'],
+    ["SLUICE_BACKEND_APP_HEALTH_PTH_FILE", ' (did you mean "SLUICE_BACKEND_APP_HEALTH_PATH_FILE"?)'],
+    ["SLUICE_LISTENER_WEB_NAME", ", an entry keeps the name that it is addressed by"],
+    ["SLUICE_LISTENER_WEB_NAME_FILE", ", an entry keeps the name that it is addressed by"],
+    ["SLUICE_LISTENER_WEB_ROUTE", ", a route has no name to be addressed by, wanted it in the file"],
+    ["SLUICE_LISTENER_WEB_ROUTE_0_HOST", ", a route has no name to be addressed by, wanted it in the file"],
   ];
   test.each(rows)("%s", (variable, hint) => {
     expect(fromValue({}, { [variable]: "hunter2" }).problems).toEqual([`${variable}: unknown variable${hint}`]);
@@ -291,7 +419,31 @@ describe("names in variables", () => {
       SLUICE_BACKEND_APP_X_ENDPOINTS: "b:2",
     });
     expect(config.listeners[0]?.timeouts.lifetimeMs).toBe(10_800_000);
-    expect(config.backends[0]?.endpoints).toEqual([{ address: { kind: "tcp", host: "b", port: 2 } }]);
+    expect(config.backends[0]?.endpoints).toEqual([
+      { address: { kind: "tcp", host: "b", port: 2 }, weight: 1, backup: false, connections: 0 },
+    ]);
+  });
+
+  test("that end like a table of another entry are told apart", () => {
+    const file = {
+      backend: ["app", "app-tls", "app_health"].map((name) => ({ name, endpoints: ["a:1"] })),
+      listener: ["app", "app-tls", "app_health"].map((backend, index) => ({
+        name: `l${index}`,
+        listen: `:${index + 1}`,
+        backend,
+      })),
+    };
+    const { backends } = configOf(file, {
+      SLUICE_BACKEND_APP_TLS_VERIFY: "false",
+      SLUICE_BACKEND_APP_TLS_RETRIES: "7",
+      SLUICE_BACKEND_APP_TLS_TLS_VERIFY: "false",
+      SLUICE_BACKEND_APP_HEALTH_HEALTH_RISE: "9",
+    });
+    expect(backends.map(({ tls, health, retries }) => [tls?.verify, health?.rise, retries])).toEqual([
+      [false, undefined, 2],
+      [false, undefined, 7],
+      [undefined, 9, 2],
+    ]);
   });
 
   test("a problem says the name as the file has it", () => {
@@ -337,6 +489,20 @@ describe("entries made of variables", () => {
       ["a", { kind: "tcp", host: "0.0.0.0", port: 1 }, 60_000],
       ["web_two", { kind: "tcp", host: "0.0.0.0", port: 2 }, 2000],
     ]);
+  });
+
+  test("with their tables", () => {
+    const config = configOf(none, {
+      SLUICE_LISTENER_WEB_LISTEN: "127.0.0.1:8080",
+      SLUICE_LISTENER_WEB_BACKEND: "app",
+      SLUICE_BACKEND_APP_ENDPOINTS: "127.0.0.1:9000",
+      SLUICE_BACKEND_APP_HEALTH_TYPE: "http",
+      SLUICE_BACKEND_APP_EJECT_FOR: "20s",
+      SLUICE_BACKEND_APP_TLS_SERVER_NAME: "app.test",
+    });
+    expect(config).toEqual(
+      configOf(backendWith({ health: { type: "http" }, eject: { for: "20s" }, tls: { server_name: "app.test" } })),
+    );
   });
 
   test("what is missing in one stands at a variable of it", () => {
@@ -453,6 +619,13 @@ describe("a value that stands in a file", () => {
     }
   });
 
+  test("that cannot be read where the file has nothing: that it is missing is not said as well", () => {
+    const listener = [{ name: "web", listen: ":1" }];
+    expect(fromValue({ listener }, { SLUICE_LISTENER_WEB_BACKEND_FILE: "/none" }).problems).toEqual([
+      "SLUICE_LISTENER_WEB_BACKEND_FILE (/none) listener.web.backend: cannot read the value: no such file, wanted a readable file",
+    ]);
+  });
+
   test("with an empty path, and one that steers terminals", () => {
     expect(fromValue({ admin }, { SLUICE_ADMIN_LISTEN_FILE: "" }).problems).toEqual([
       "SLUICE_ADMIN_LISTEN_FILE admin.listen: cannot read the value: the variable is empty, wanted a readable file",
@@ -482,6 +655,24 @@ describe("a value that stands in a file", () => {
 });
 
 describe("a secret is in no message", () => {
+  test("nor is a private key that is given instead of its path", async () => {
+    await using folder = await ConfigFolder.open();
+    const { certFile, key, keyFile } = certificates.a;
+    const file = listenerWith({ tls: { cert: certFile } });
+    const NO_PATH = 'listener.web.tls.key: found text that is no path, wanted the path of a file such as "key.pem"';
+    for (const text of [key, key.replaceAll("\n", "\\n"), key.replaceAll("\n", " ")]) {
+      expect(fromValue(file, { SLUICE_LISTENER_WEB_TLS_KEY: text }).problems).toEqual([
+        `SLUICE_LISTENER_WEB_TLS_KEY ${NO_PATH}`,
+      ]);
+    }
+    // Whose value is a path needs no _FILE.
+    expect(fromValue(file, { SLUICE_LISTENER_WEB_TLS_KEY_FILE: keyFile }).problems).toEqual([
+      `SLUICE_LISTENER_WEB_TLS_KEY_FILE (${keyFile}) ${NO_PATH}`,
+    ]);
+    const path = await folder.write("path", `${keyFile}\n`);
+    expect(fromValue(file, { SLUICE_LISTENER_WEB_TLS_KEY_FILE: path }).problems).toEqual([]);
+  });
+
   test("from a variable, from a file, from both, with whatever is wrong", async () => {
     await using folder = await ConfigFolder.open();
     const file = await folder.write("token", "hunter2\nhunter2\n");

@@ -171,7 +171,7 @@ describe("broken TOML has one line, with the place of the mistake and what was w
   const EOL = "found the end of the line";
   const EOF = "found the end of the file";
   const CLOSING = 'wanted a comma or the closing "]" or "}"';
-  const ESCAPE = 'wanted one of b, t, n, f, r, ", \\, u, U after a "\\"';
+  const ESCAPE = 'wanted one of b, t, n, f, r, ", \\, u, U, or x and two hexadecimal digits, after a "\\"';
   const NUMBER = "wanted a digit, as in 10_000, 0.5 or 1e6 (text needs quotes)";
   const DATE = "wanted a date or time, or text in quotes";
   const rows: [text: string, place: string, message: string][] = [
@@ -441,10 +441,29 @@ endpoints = [
   "a:1",
 ]
 [backend.health]
-type = "tcp"
+type = "htp"
+[backend.eject]
+failures = 0
 [admin]
 token = "hunter 2"
 [tracing]
+[resolver]
+servers = ["127.0.0.1",
+  "dns"]
+[[listener]]
+name = "c"
+listen = "127.0.0.1:1"
+allow = ["10.0.0.1/8"]
+[listener.tls]
+cert = [
+  "a.pem",
+  5 ]
+[[listener.route]]
+host = "*"
+backend = "app"
+[[listener.route]]
+bakend = "app"
+backend = "ap"
 `;
     const lines = [
       'config.toml:2:1 limts: unknown key "limts" (did you mean "limits"?)',
@@ -462,10 +481,18 @@ token = "hunter 2"
       'config.toml:21:15 backend.app.endpoints.1.address: found "b", wanted an address with a port, such as "b:80"',
       'config.toml:21:20 backend.app.endpoints.1.wieght: unknown key "wieght" (did you mean "weight"?)',
       "config.toml:22:3 backend.app.endpoints.2: the endpoint a:1 is listed twice, wanted each once",
-      "config.toml:24:1 backend.app.health: health is not supported yet, wanted it left out",
-      'config.toml:26:1 admin.listen: is missing, wanted for example listen = "127.0.0.1:9900"',
-      "config.toml:27:9 admin.token: found text with other characters, wanted printable ASCII characters without spaces, at most 4_096",
-      "config.toml:28:1 tracing: tracing is not supported yet, wanted it left out",
+      'config.toml:25:8 backend.app.health.type: found "htp", wanted one of "tcp", "http", "exchange" (did you mean "http"?)',
+      "config.toml:27:12 backend.app.eject.failures: found 0, wanted a whole number from 1 to 1_000",
+      'config.toml:28:1 admin.listen: is missing, wanted for example listen = "127.0.0.1:9900"',
+      "config.toml:29:9 admin.token: found text with other characters, wanted printable ASCII characters without spaces, at most 4_096",
+      "config.toml:30:1 tracing: tracing is not supported yet, wanted it left out",
+      'config.toml:33:3 resolver.servers.1: found "dns", wanted an IP address with or without a port, such as "127.0.0.1:5353"',
+      'config.toml:37:10 listener.c.allow.0: found "10.0.0.1/8", wanted a network address, such as "10.0.0.0/8", or "10.0.0.1" for this address alone',
+      'config.toml:38:1 listener.c.tls.key: is missing, wanted for example key = "key.pem"',
+      'config.toml:41:3 listener.c.tls.cert.1: found 5, wanted the path of a file such as "cert.pem"',
+      'config.toml:43:8 listener.c.route.0.host: found "*", wanted a name, or "*." and a name for all its subdomains, such as "example.com" or "*.example.com"',
+      'config.toml:46:1 listener.c.route.1.bakend: unknown key "bakend" (did you mean "backend"?)',
+      'config.toml:47:11 listener.c.route.1.backend: unknown backend "ap" (did you mean "app"?)',
     ];
     expect(await problemsOf(text)).toEqual(lines);
     expect(await problemsOf(`\ufeff${text.replaceAll("\n", "\r\n")}`)).toEqual(lines);

@@ -4,13 +4,21 @@ import { nextDeadlineMs, overdue, type SessionFigures, type SessionTimeouts } fr
 import type { TimeoutEnd } from "../../src/session/end.ts";
 
 /** All off. */
-const off: SessionTimeouts = { connectMs: 0, responseMs: 0, idleMs: 0, halfClosedMs: 0, lifetimeMs: 0 };
+const off: SessionTimeouts = { connectMs: 0, responseMs: 0, idleMs: 0, halfClosedMs: 0, lifetimeMs: 0, inspectMs: 0 };
 /** A different figure for each, so that none is taken for another. */
-const all: SessionTimeouts = { connectMs: 5, responseMs: 70, idleMs: 600, halfClosedMs: 80, lifetimeMs: 9_000 };
+const all: SessionTimeouts = {
+  connectMs: 5,
+  responseMs: 70,
+  idleMs: 600,
+  halfClosedMs: 80,
+  lifetimeMs: 9_000,
+  inspectMs: 20,
+};
 
 /** Accepted at 1000, and nothing else is so. */
 const accepted: SessionFigures = {
   acceptedAtMs: 1000,
+  inspectingSinceMs: undefined,
   attemptSinceMs: undefined,
   activeAtMs: undefined,
   unansweredSinceMs: undefined,
@@ -28,6 +36,19 @@ interface Row {
 
 const rows: readonly Row[] = [
   { what: "accepted", figures: {}, first: [10_000, "lifetime"] },
+  { what: "inspecting", figures: { inspectingSinceMs: 1000 }, first: [1020, "inspect_timeout"] },
+  {
+    what: "inspecting without an inspect timeout",
+    timeouts: { inspectMs: 0 },
+    figures: { inspectingSinceMs: 1000, activeAtMs: 1010 },
+    first: [1610, "idle_timeout"],
+  },
+  {
+    what: "inspecting while draining",
+    timeouts: { inspectMs: 0 },
+    figures: { inspectingSinceMs: 1000, activeAtMs: 1010, drainIdleMs: 30 },
+    first: [1040, "drain_idle"],
+  },
   { what: "dialing since 1001", figures: { attemptSinceMs: 1001 }, first: [1006, "connect_timeout"] },
   {
     what: "dialing without a connect timeout",
