@@ -28,7 +28,7 @@ export function readIp(text: string, into: Uint8Array): 0 | 4 | 6 {
 
 /** Writes the 16 bytes that begin at `at`: dotted for IPv4, else as RFC 5952 has it, the longest run of zeros as "::". */
 export function ipText(bytes: Uint8Array, at: number): string {
-  if (isMapped(bytes, at)) return `${bytes[at + 12]!}.${bytes[at + 13]!}.${bytes[at + 14]!}.${bytes[at + 15]!}`;
+  if (isMapped(bytes, at)) return ipv4Text(bytes, at + 12);
   let gap = -1;
   let gapGroups = 1;
   for (let group = 0; group < 8; group++) {
@@ -51,6 +51,11 @@ export function ipText(bytes: Uint8Array, at: number): string {
     }
   }
   return text;
+}
+
+/** Writes the four bytes of an IPv4 address that begin at `at`. */
+export function ipv4Text(bytes: Uint8Array, at: number): string {
+  return `${bytes[at]!}.${bytes[at + 1]!}.${bytes[at + 2]!}.${bytes[at + 3]!}`;
 }
 
 /** Whether the 16 bytes that begin at `at` are an IPv4 address. */

@@ -1,6 +1,4 @@
-/** IP addresses as text and as bytes, for PROXY headers. */
-import { isIP } from "node:net";
-import { canonicalHost } from "../core/address.ts";
+/** Where an IP address ends in a text that is still arriving. What it says is read by `core/ip.ts`. */
 
 /** There is no address, nor the beginning of one. */
 export const noAddress = -1;
@@ -77,43 +75,4 @@ function isDigit(byte: number): boolean {
 
 function isHexDigit(byte: number): boolean {
   return isDigit(byte) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x66);
-}
-
-/** The IPv4 address whose four bytes are at `at`. */
-export function ipv4Text(bytes: Uint8Array, at: number): string {
-  return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`;
-}
-
-/** The IPv6 address whose 16 bytes are at `at`: eight groups, none left out. `canonicalHost` gives its shortest form. */
-export function ipv6Groups(bytes: Uint8Array, at: number): string {
-  let text = "";
-  for (let group = at; group < at + 16; group += 2) {
-    text += `${group === at ? "" : ":"}${(bytes[group]! * 256 + bytes[group + 1]!).toString(16)}`;
-  }
-  return text;
-}
-
-/** The bytes of an address: 4 or 16, IPv4-mapped ones as 4, without the zone if there is one. `undefined` for what is no address. */
-export function ipBytes(host: string): Uint8Array | undefined {
-  const [address = ""] = canonicalHost(host).split("%", 1);
-  switch (isIP(address)) {
-    case 4:
-      return Uint8Array.from(address.split("."), Number);
-    case 6:
-      return ipv6Bytes(address);
-    default:
-      return undefined;
-  }
-}
-
-/** Of a canonical address: hexadecimal groups only. */
-function ipv6Bytes(address: string): Uint8Array {
-  const [head = [], tail = []] = address.split("::").map((part) => part.split(":").filter((group) => group !== ""));
-  const bytes = new Uint8Array(16);
-  [...head, ...Array<string>(8 - head.length - tail.length).fill("0"), ...tail].forEach((group, index) => {
-    const value = Number.parseInt(group, 16);
-    bytes[2 * index] = value >> 8;
-    bytes[2 * index + 1] = value & 0xff;
-  });
-  return bytes;
 }

@@ -1,5 +1,5 @@
 /** The two ends of a connection, as both versions of the PROXY header write them. */
-import { ipBytes } from "./ip-text.ts";
+import { ipBytes, readIp } from "../core/ip.ts";
 import type { HostPort } from "./proxy-header.ts";
 
 /** The highest port. */
@@ -18,13 +18,16 @@ export function endsOf(source: HostPort | undefined, destination: HostPort | und
   if (source === undefined || destination === undefined || !isPort(source.port) || !isPort(destination.port)) {
     return undefined;
   }
-  const from = ipBytes(source.host);
-  const to = ipBytes(destination.host);
-  if (from === undefined || to === undefined) return undefined;
-  const isMixed = from.length !== to.length;
+  const from = new Uint8Array(ipBytes);
+  const to = new Uint8Array(ipBytes);
+  const fromFamily = readIp(source.host, from);
+  const toFamily = readIp(destination.host, to);
+  if (fromFamily === 0 || toFamily === 0) return undefined;
+  // IPv4 is read as mapped; of two that are IPv4 the last four bytes say all.
+  const start = fromFamily === 4 && toFamily === 4 ? ipBytes - 4 : 0;
   return {
-    source: isMixed ? mapped(from) : from,
-    destination: isMixed ? mapped(to) : to,
+    source: from.subarray(start),
+    destination: to.subarray(start),
     sourcePort: source.port,
     destinationPort: destination.port,
   };
@@ -32,13 +35,4 @@ export function endsOf(source: HostPort | undefined, destination: HostPort | und
 
 function isPort(port: number): boolean {
   return Number.isInteger(port) && port >= 0 && port <= portMax;
-}
-
-/** An IPv4 address within IPv6, ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2); 16 bytes stay as they are. */
-function mapped(ip: Uint8Array): Uint8Array {
-  if (ip.length === 16) return ip;
-  const bytes = new Uint8Array(16);
-  bytes.fill(0xff, 10, 12);
-  bytes.set(ip, 12);
-  return bytes;
 }

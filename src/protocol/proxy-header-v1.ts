@@ -4,7 +4,8 @@
  *     PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n
  */
 import { canonicalHost } from "../core/address.ts";
-import { ipv4End, ipv4Text, ipv6End, ipv6Groups, noAddress } from "./ip-text.ts";
+import { ipText, ipv4Text } from "../core/ip.ts";
+import { ipv4End, ipv6End, noAddress } from "./ip-text.ts";
 import { agrees, octets, octetText } from "./octets.ts";
 import { more, type Peek } from "./peek.ts";
 import { endsOf, portMax } from "./proxy-ends.ts";
@@ -134,7 +135,8 @@ function portEnd(bytes: Uint8Array, at: number, limit: number): number {
 
 /** Never with an IPv4 part: an IPv4-mapped address is written with all its groups. */
 function ipv6Text(bytes: Uint8Array, at: number): string {
-  const groups = ipv6Groups(bytes, at);
-  const canonical = canonicalHost(groups);
-  return canonical.includes(":") ? canonical : groups;
+  const text = ipText(bytes, at);
+  if (text.includes(":")) return text;
+  const group = (first: number): string => ((bytes[first]! << 8) | bytes[first + 1]!).toString(16);
+  return `0:0:0:0:0:ffff:${group(at + 12)}:${group(at + 14)}`;
 }

@@ -2,8 +2,7 @@
  * The PROXY header in its second version, binary (HAProxy's specification, section 2.2): a signature, command, family and
  * length, then the addresses, then values with a type and a length each (TLVs).
  */
-import { canonicalHost } from "../core/address.ts";
-import { ipv4Text, ipv6Groups } from "./ip-text.ts";
+import { ipText, ipv4Text } from "../core/ip.ts";
 import { agrees, octets } from "./octets.ts";
 import { more, type Peek } from "./peek.ts";
 import { endsOf } from "./proxy-ends.ts";
@@ -113,7 +112,7 @@ function header(isLocal: boolean, family: ProxyFamily, bytes: Uint8Array, { auth
 }
 
 function hostPort(bytes: Uint8Array, ipAt: number, ipBytes: number, portAt: number): HostPort {
-  const host = ipBytes === 4 ? ipv4Text(bytes, ipAt) : canonicalHost(ipv6Groups(bytes, ipAt));
+  const host = ipBytes === 4 ? ipv4Text(bytes, ipAt) : ipText(bytes, ipAt);
   return { host, port: bytes[portAt]! * 256 + bytes[portAt + 1]! };
 }
 

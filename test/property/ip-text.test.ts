@@ -1,8 +1,7 @@
 import { expect, test } from "bun:test";
 import { isIP } from "node:net";
 import fc from "fast-check";
-import { canonicalHost } from "../../src/core/address.ts";
-import { ipBytes, ipv4End, ipv4Text, ipv6End, ipv6Groups } from "../../src/protocol/ip-text.ts";
+import { ipv4End, ipv6End } from "../../src/protocol/ip-text.ts";
 import { octets } from "../../src/protocol/octets.ts";
 
 /** Almost addresses: what they are made of, in any order. */
@@ -61,19 +60,5 @@ test("what may still become an address can be made one", () => {
       expect({ beginning, ipv6: mayBecome(ipv6End) }).toEqual({ beginning, ipv6: canBecome(6) });
     }),
     { numRuns: 5000 },
-  );
-});
-
-test("addresses come through bytes and back", () => {
-  fc.assert(
-    fc.property(
-      fc.oneof(fc.uint8Array({ minLength: 4, maxLength: 4 }), fc.uint8Array({ minLength: 16, maxLength: 16 })),
-      (bytes) => {
-        const host = canonicalHost(bytes.length === 4 ? ipv4Text(bytes, 0) : ipv6Groups(bytes, 0));
-        expect(isIP(host)).toBe(bytes.length === 4 ? 4 : 6);
-        expect(ipBytes(host)).toEqual(bytes);
-      },
-    ),
-    { numRuns: 2000 },
   );
 });

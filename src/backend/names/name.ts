@@ -1,5 +1,6 @@
 /** Names of endpoints as configured, and the addresses that they stand for at present. */
 import { canonicalHost, formatAddress, isIp } from "../../core/address.ts";
+import { ipBytes, readIp } from "../../core/ip.ts";
 
 /**
  * What is resolved.
@@ -79,16 +80,9 @@ function merged(first: ResolvedAddress, second: ResolvedAddress): ResolvedAddres
 
 /** Text that sorts as the addresses do. */
 function orderKey({ host, port }: ResolvedAddress): string {
-  const groups = host.includes(":") ? ipv6Groups(host) : host.split(".").map(Number);
-  const family = host.includes(":") ? "6" : "4";
-  return [family, ...[...groups, port].map((number) => number.toString(16).padStart(4, "0"))].join("");
-}
-
-/** The eight groups of an IPv6 address in its canonical spelling: no IPv4 part, at most one "::". */
-function ipv6Groups(host: string): number[] {
-  const [head = [], tail = []] = host.split("::").map((part) => part.split(":").filter((group) => group !== ""));
-  const zeros = Array.from({ length: 8 - head.length - tail.length }, () => "0");
-  return [...head, ...zeros, ...tail].map((group) => Number.parseInt(group, 16));
+  const bytes = new Uint8Array(ipBytes);
+  const family = readIp(host, bytes);
+  return `${family}${Buffer.from(bytes).toString("hex")}${port.toString(16).padStart(4, "0")}`;
 }
 
 /** True for an IP address that can be dialled without knowing an interface: no "fe80::1%eth0". */
