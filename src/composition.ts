@@ -13,7 +13,7 @@ import { assert } from "./core/assert.ts";
 import { CidrSet } from "./core/cidr.ts";
 import type { Clock } from "./core/clock.ts";
 import { SluiceError } from "./core/error.ts";
-import { Service, type ServiceEnvironment } from "./listener/service.ts";
+import { Service, type ServiceEnvironment, type ServiceSettings } from "./listener/service.ts";
 import { writeProxyHeaderV1 } from "./protocol/proxy-header-v1.ts";
 import { writeProxyHeaderV2 } from "./protocol/proxy-header-v2.ts";
 import { Router } from "./routing/router.ts";
@@ -171,7 +171,7 @@ export class Composition {
 
   // Services.
 
-  #serviceSettings(config: ListenerConfig): ConstructorParameters<typeof Service>[0] {
+  #serviceSettings(config: ListenerConfig): ServiceSettings {
     const { name, listen, mode, connections, timeouts, backend, allow, deny, connectionsPerIp, ratePerIp } = config;
     const { noDelay, keepaliveMs } = this.#config.tcp;
     const routes = config.routes.map((route) => ({ settings: route, target: this.#targetOf(route.backend) }));

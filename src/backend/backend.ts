@@ -80,6 +80,11 @@ export class Backend {
     return this.#endpoints;
   }
 
+  /** Whether `take` has to be told the client; elsewhere its address need not be found out. */
+  get goesByClient(): boolean {
+    return this.settings.balance === "source_hash";
+  }
+
   /** Whether an endpoint could be picked if none were full. */
   get available(): boolean {
     return this.#inRotation > 0;
@@ -116,7 +121,7 @@ export class Backend {
   }
 
   /**
-   * Chooses an endpoint that is not in `tried` and counts a session as active there. Only `source_hash` asks for the client. `limit_endpoint`: all that are
+   * Chooses an endpoint that is not in `tried` and counts a session as active there. `limit_endpoint`: all that are
    * left are full; `no_endpoint`: none is left.
    */
   take(clientHost: string, tried: readonly Endpoint[]): Endpoint | "no_endpoint" | "limit_endpoint" {

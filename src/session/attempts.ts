@@ -10,7 +10,7 @@ import type { Target } from "./target.ts";
 
 /** Of the client: what its backend asks for. */
 export interface Caller {
-  /** Its IP address; what `source_hash` goes by. Costs a system call when it is asked for the first time. */
+  /** Its IP address. Costs a system call when it is asked for the first time. */
   readonly clientHost: string;
   /** The PROXY header that tells of it; asked for at most once. */
   proxyHeader(target: Target): Uint8Array;
@@ -53,8 +53,7 @@ export class Attempts {
     const { backend, sendProxy, tls, headerInsideTls } = this.#target;
     for (;;) {
       if (this.count > backend.settings.retries) return this.#end!;
-      const clientHost = backend.settings.balance === "source_hash" ? this.#caller.clientHost : "";
-      const endpoint = backend.take(clientHost, this.#tried ?? none);
+      const endpoint = backend.take(backend.goesByClient ? this.#caller.clientHost : "", this.#tried ?? none);
       if (typeof endpoint === "string") return this.#end ?? endpoint;
       this.endpoint = endpoint;
       this.#holdsEndpoint = true;

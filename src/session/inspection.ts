@@ -87,12 +87,10 @@ export class Inspection implements HandshakeOwner {
     else this.#fail("inspect_timeout", undefined);
   }
 
-  /** Ends it. Returns whether the client's connection was in the hands of a handshake, and has been reset. */
-  cancel(): boolean {
-    const shaking = this.#stage === "handshake";
+  /** Ends it. A connection that is in the hands of a handshake is reset: the client's own socket is none any more. */
+  cancel(): void {
+    if (this.#stage === "handshake") this.#handshake?.cancel();
     this.#stage = "over";
-    if (shaking) this.#handshake?.cancel();
-    return shaking;
   }
 
   #look(final: boolean): void {

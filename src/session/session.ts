@@ -216,7 +216,7 @@ export class Session extends TimerNode implements InspectionOwner, DialOwner, Fo
         return this.#handOver(this.#resetBy!);
       case "endRequested":
         if (state.phase === "closed") return;
-        if (state.phase === "inspecting" && state.inspection?.cancel() === true) this.#client = null;
+        if (state.phase === "inspecting") state.inspection?.cancel();
         if (state.phase === "dialing") this.#attempts!.giveUp();
         this.#state = { phase: "closing", handover: undefined };
         return this.#closeConnections("reset");
