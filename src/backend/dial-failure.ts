@@ -1,18 +1,21 @@
 /** Why an attempt to reach an endpoint failed, and whose fault that was. */
 
+/** The kinds of failures; as `reason` in metrics. */
+export type DialFailureKind =
+  /** Nobody listens there. */
+  | "refused"
+  /** The kernel, or we, gave up waiting for an answer. */
+  | "timeout"
+  /** No route, reset while connecting, and all else that the network answered. */
+  | "unreachable"
+  /** The TLS handshake failed, or the certificate did not pass. */
+  | "tls"
+  /** Our own fault: no descriptor, port or memory left. Says nothing about the endpoint. */
+  | "local";
+
 /** Why an attempt failed. `code` is the system's word for it (`"ECONNREFUSED"`), or of TLS a few words, for logs. */
 export interface DialFailure {
-  readonly kind:
-    /** Nobody listens there. */
-    | "refused"
-    /** The kernel gave up waiting for an answer. */
-    | "timeout"
-    /** No route, reset while connecting, and all else that the network answered. */
-    | "unreachable"
-    /** The TLS handshake failed, or the certificate did not pass. */
-    | "tls"
-    /** Our own fault: no descriptor, port or memory left. Says nothing about the endpoint. */
-    | "local";
+  readonly kind: DialFailureKind;
   readonly code: string;
 }
 
@@ -24,7 +27,7 @@ export function failureOf(code: string): DialFailure {
   return { kind: kinds[code] ?? "unreachable", code };
 }
 
-const kinds: Readonly<Record<string, DialFailure["kind"]>> = {
+const kinds: Readonly<Record<string, DialFailureKind>> = {
   ECONNREFUSED: "refused",
   // A Unix socket whose file is not there.
   ENOENT: "refused",

@@ -7,7 +7,7 @@ import { Candidates } from "./balance/candidates.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { warmUpShare } from "./warm-up.ts";
 
-/** Made anew when the set of endpoints changes; an endpoint is in one tier of one backend at most. */
+/** Made anew when the set of endpoints or a weight changes; an endpoint is in one tier of one backend at most. */
 export class Tier {
   /** How many are in rotation: may be picked if they are not full. */
   inRotation = 0;
@@ -23,7 +23,7 @@ export class Tier {
     /** The tier that this one follows: turns go on. */
     before?: Tier,
   ) {
-    const weights = endpoints.map(({ settings }) => settings.weight);
+    const weights = endpoints.map(({ weight }) => weight);
     this.#candidates = new Candidates(
       endpoints.map(({ name }) => name),
       weights,
@@ -39,6 +39,19 @@ export class Tier {
   /** Whether the endpoint is one of these. */
   holds(endpoint: Endpoint): boolean {
     return this.endpoints[endpoint.slot] === endpoint;
+  }
+
+  /** Whether these endpoints, in this order and with the weights that they have now, would make the same tier. */
+  isOf(endpoints: readonly Endpoint[]): boolean {
+    if (endpoints.length !== this.endpoints.length) return false;
+    return endpoints.every(
+      (endpoint, slot) => this.endpoints[slot] === endpoint && this.weightOf(endpoint) === endpoint.weight,
+    );
+  }
+
+  /** The weight of one of these endpoints, as the tier was made with. */
+  weightOf({ slot }: Endpoint): number {
+    return this.#candidates.fullWeights[slot]!;
   }
 
   /** Brings rotation and shares up to date; the shares are relative, so that one warms up only beside others. */

@@ -16,6 +16,17 @@ export interface Caller {
   proxyHeader(target: Target): Uint8Array;
 }
 
+/** An attempt that is over. Times are those of the program's clock. */
+export interface FinishedAttempt {
+  readonly endpoint: Endpoint;
+  readonly sinceMs: number;
+  readonly untilMs: number;
+  /** `"given_up"`: the session ended meanwhile. */
+  readonly outcome: "connected" | "given_up" | DialFailure["kind"];
+  /** What it failed for, in the system's or TLS's words. */
+  readonly reason: string | undefined;
+}
+
 /** One for each session, from the moment its backend is known. */
 export class Attempts {
   /** Endpoints tried. */
@@ -26,13 +37,18 @@ export class Attempts {
   sinceMs = 0;
   /** How long the successful attempt took; `null` while there is none. */
   connectMs: number | null = null;
+  /** Attempts that had no answer in time. */
+  timeouts = 0;
 
   readonly #target: Target;
   readonly #caller: Caller;
   readonly #dialer: Dialer;
   readonly #clock: Clock;
-  /** Endpoints that have failed; made at the first one. */
+  /** Endpoints that have failed, and how; made at the first one. */
   #tried: Endpoint[] | undefined = undefined;
+  #failed: FinishedAttempt[] | undefined = undefined;
+  /** When the last attempt was given up. */
+  #givenUpAtMs: number | undefined = undefined;
   /** The PROXY header; `undefined` where none is sent, or before the first attempt. */
   #header: Uint8Array | undefined = undefined;
   /** The attempt under way. */
@@ -80,11 +96,31 @@ export class Attempts {
   failed(failure: DialFailure): void {
     this.#dial = undefined;
     this.#lastFailure = failure;
-    // Our own lack of descriptors says nothing about the endpoint.
-    if (failure.kind !== "local") this.#target.backend.failed(this.endpoint!);
+    this.#target.backend.failed(this.endpoint!, failure.kind);
+    if (failure.kind === "timeout") this.timeouts++;
     this.#tried ??= [];
     this.#tried.push(this.endpoint!);
+    this.#failed ??= [];
+    this.#failed.push({
+      endpoint: this.endpoint!,
+      sinceMs: this.sinceMs,
+      untilMs: this.#clock.nowMs(),
+      outcome: failure.kind,
+      reason: failure.code,
+    });
     this.giveBack();
+  }
+
+  /** Those that are over, in their order. */
+  get finished(): readonly FinishedAttempt[] {
+    const failed = this.#failed ?? [];
+    if (this.endpoint === undefined || failed.length === this.count) return failed;
+    const last = { endpoint: this.endpoint, sinceMs: this.sinceMs, reason: undefined };
+    if (this.connectMs !== null) {
+      return [...failed, { ...last, untilMs: this.sinceMs + this.connectMs, outcome: "connected" }];
+    }
+    if (this.#givenUpAtMs === undefined) return failed;
+    return [...failed, { ...last, untilMs: this.#givenUpAtMs, outcome: "given_up" }];
   }
 
   /** Takes back the attempt under way, because it took too long. */
@@ -97,6 +133,7 @@ export class Attempts {
   /** Nobody waits for a connection, or has one, any more. */
   giveUp(): void {
     this.giveBack();
+    this.#givenUpAtMs = this.#clock.nowMs();
     this.#dial?.cancel();
     this.#dial = undefined;
   }

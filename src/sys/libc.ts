@@ -15,10 +15,16 @@ export interface Libc {
   dup(fd: number): number;
   /** Closes a descriptor that Bun does not own. */
   close(fd: number): number;
+  /** Keeps a descriptor from programs that this one starts (FD_CLOEXEC). */
+  closeOnExec(fd: number): number;
   /** `struct sockaddr_in` or `sockaddr_in6` of an IP address; `undefined` when `host` is not one. */
   socketAddress(host: string, port: number): Uint8Array | undefined;
   /** `struct sockaddr_un` of a path of at most 107 bytes. */
   unixAddress(path: string): Uint8Array;
+  /** The same of an abstract name (unix(7)), without the zero in front, of at most 107 bytes. */
+  abstractAddress(name: string): Uint8Array;
+  /** Sends one datagram to a Unix socket, never waiting: `-EAGAIN` when its queue is full. */
+  sendDatagram(address: Uint8Array, bytes: Uint8Array): number;
   /**
    * Opens a non-blocking stream socket and begins to connect it.
    * Returns the descriptor, for a connection that is under way or already made; that of a Unix socket always is.
@@ -39,6 +45,8 @@ export interface Libc {
   connectionsWaiting(fd: number): boolean;
   /** Makes a listening socket ignore new SYN segments, while handshakes that have begun complete. */
   refuseNewHandshakes(fd: number): number;
+  /** Takes that back. */
+  acceptNewHandshakes(fd: number): number;
   /**
    * Address and port of a socket's peer, `"127.0.0.1:50412"` (IPv4 inside IPv6 too) or `"[::1]:50412"`; for a Unix socket
    * `"unix:"` and the peer's path, which clients seldom have. `undefined` for one that is not connected any more.
@@ -62,6 +70,8 @@ export interface Libc {
   resetOnClose(fd: number, reset: boolean): number;
   /** Sends FIN behind what was written; reading goes on. */
   finish(fd: number): number;
+  /** The time of the monotonic clock in whole microseconds, as other programs of this machine read it. */
+  monotonicUs(): number;
 
   // What moves bytes inside the kernel. Memory is named by its address, so that a call allocates nothing.
 
@@ -108,6 +118,16 @@ export interface Libc {
 export const SOL_SOCKET = 1;
 /** socket(7). */
 export const SO_KEEPALIVE = 9;
+/** socket(7): stream, datagram and others; only to be read, like the three below. */
+export const SO_TYPE = 3;
+/** socket(7): the error that waits at a socket; reading it takes it. */
+export const SO_ERROR = 4;
+/** socket(7): whether it listens. */
+export const SO_ACCEPTCONN = 30;
+/** socket(7). */
+export const SO_PROTOCOL = 38;
+/** socket(7): the address family. */
+export const SO_DOMAIN = 39;
 /** tcp(7): the level of the options below. */
 export const IPPROTO_TCP = 6;
 /** tcp(7): seconds of silence before the first probe. */
@@ -116,13 +136,24 @@ export const TCP_KEEPIDLE = 4;
 export const TCP_KEEPINTVL = 5;
 /** tcp(7): probes without an answer before the peer is dead. */
 export const TCP_KEEPCNT = 6;
+/** tcp(7): what the kernel knows of a connection; only to be read. */
+export const TCP_INFO = 11;
 const SO_ATTACH_FILTER = 26;
-const TCP_INFO = 11;
-const AF_INET = 2;
-const AF_INET6 = 10;
-const SOCK_STREAM = 1;
+const SO_DETACH_FILTER = 27;
+/** ip(7). */
+export const AF_INET = 2;
+/** ipv6(7). */
+export const AF_INET6 = 10;
+/** unix(7). */
+export const AF_UNIX = 1;
+/** socket(2). */
+export const SOCK_STREAM = 1;
+/** socket(2). */
+export const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
 const F_DUPFD_CLOEXEC = 1030;
 const SO_LINGER = 13;
 const SIOCOUTQ = 0x5411;
@@ -144,7 +175,6 @@ const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const EPOLL_CTL_MOD = 3;
 const SHUT_WR = 1;
-const AF_UNIX = 1;
 const CLOCK_MONOTONIC = 1;
 const EINPROGRESS = 115;
 
@@ -169,6 +199,7 @@ const signatures = {
   write: { args: ["i32", "ptr", "u64"], returns: "i32" },
   recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
   send: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
+  sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i32" },
   poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
   pipe2: { args: ["ptr", "i32"], returns: "i32" },
   splice: { args: ["i32", "ptr", "i32", "ptr", "u64", "u32"], returns: "i32" },
@@ -256,6 +287,7 @@ function load(): { libc: Libc; missing: undefined } | { libc: undefined; missing
     const libc: Libc = {
       dup: (fd) => result(symbols.fcntl(fd, F_DUPFD_CLOEXEC, 0)),
       close: (fd) => result(symbols.close(fd)),
+      closeOnExec: (fd) => result(symbols.fcntl(fd, F_SETFD, FD_CLOEXEC)),
       socketAddress(host, port) {
         // sockaddr_in: u16 family, u16 port, u32 address; sockaddr_in6: u16, u16, u32 flow, 16 bytes, u32 scope.
         const family = host.includes(":") ? AF_INET6 : AF_INET;
@@ -276,6 +308,21 @@ function load(): { libc: Libc; missing: undefined } | { libc: undefined; missing
         new DataView(address.buffer).setUint16(0, AF_UNIX, true);
         address.set(bytes, 2);
         return address;
+      },
+      abstractAddress(name) {
+        // The name ends with the address, and begins with a zero (unix(7)).
+        const bytes = new TextEncoder().encode(name);
+        const address = new Uint8Array(new ArrayBuffer(2 + 1 + bytes.byteLength));
+        new DataView(address.buffer).setUint16(0, AF_UNIX, true);
+        address.set(bytes, 3);
+        return address;
+      },
+      sendDatagram(address, bytes) {
+        const fd = result(symbols.socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+        if (fd < 0) return fd;
+        const sent = result(symbols.sendto(fd, bytes, bytes.byteLength, MSG_NOSIGNAL, address, address.byteLength));
+        symbols.close(fd);
+        return sent;
       },
       connectBegin(address) {
         const fd = openSocket(address);
@@ -312,6 +359,8 @@ function load(): { libc: Libc; missing: undefined } | { libc: undefined; missing
       },
       refuseNewHandshakes: (fd) =>
         result(symbols.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, synFilterProgram, synFilterProgram.byteLength)),
+      // The value is not looked at, but there has to be one.
+      acceptNewHandshakes: (fd) => result(symbols.setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, scratch, 4)),
       connectionsWaiting(fd) {
         pollWords[0] = fd;
         pollWords[1] = POLLIN;
@@ -349,6 +398,11 @@ function load(): { libc: Libc; missing: undefined } | { libc: undefined; missing
         return result(symbols.setsockopt(fd, SOL_SOCKET, SO_LINGER, scratch, 8));
       },
       finish: (fd) => result(symbols.shutdown(fd, SHUT_WR)),
+      monotonicUs() {
+        // struct timespec: 64 bits of seconds, 64 bits of nanoseconds; of the former the lower half lasts 136 years.
+        symbols.clock_gettime(CLOCK_MONOTONIC, scratch);
+        return (scratchWords[0]! >>> 0) * 1_000_000 + Math.floor(scratchWords[2]! / 1000);
+      },
       addressOf: (memory) => ptr(memory as NodeJS.TypedArray),
       eventfd: () => result(symbols.eventfd(0, EFD_NONBLOCK_CLOEXEC)),
       signal: (eventfd) => result(symbols.write(eventfd, one, 8)),

@@ -91,6 +91,7 @@ class Harness {
       removed: (endpoint) => {
         expect(this.#known.delete(endpoint)).toBe(true);
         this.#ejected.delete(endpoint);
+        this.#down.delete(endpoint);
       },
       down: (endpoint) => {
         expect(this.#down.has(endpoint)).toBe(false);
@@ -120,7 +121,7 @@ class Harness {
         return;
       }
       case "late":
-        for (let time = 0; time < step.times; time++) this.backend.failed(this.#all[step.endpoint]!);
+        for (let time = 0; time < step.times; time++) this.backend.failed(this.#all[step.endpoint]!, "refused");
         return;
       case "check":
         // Who has left is not checked.
@@ -165,7 +166,7 @@ class Harness {
         this.sessions.push(taken);
         return;
       }
-      this.backend.failed(taken);
+      this.backend.failed(taken, "refused");
       this.backend.giveBack(taken);
       tried.push(taken);
     }

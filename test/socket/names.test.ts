@@ -3,7 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { systemNameServers } from "../../src/backend/names/name-server.ts";
 import type { Name, ResolvedAddress } from "../../src/backend/names/name.ts";
 import { Resolver, type Answer, type NameResolver } from "../../src/backend/names/resolver.ts";
-import { WatchedNames, type NameObserver } from "../../src/backend/names/watched-names.ts";
+import type { NameObserver } from "../../src/backend/names/watched-name.ts";
+import { WatchedNames } from "../../src/backend/names/watched-names.ts";
 import { a, aaaa, cname, dnsServer, srv, type DnsServer } from "../support/dns-server.ts";
 import { watchLeaks } from "../support/leaks.ts";
 import { until } from "../support/until.ts";
@@ -204,7 +205,7 @@ describe("servers", () => {
   });
 
   test("of the system are there, one by one", () => {
-    expect(systemNameServers().length).toBeGreaterThan(0);
+    expect(systemNameServers(new VirtualClock()).length).toBeGreaterThan(0);
   });
 });
 
@@ -232,6 +233,19 @@ test("questions from many backends for one name are two: A and AAAA", async () =
   expect(server.asked).toHaveLength(2);
 });
 
+test("other servers answer from the next question on, and one that is under way is answered by the old ones", async () => {
+  await using old = await dnsServer();
+  await using other = await dnsServer();
+  old.set("db.test", a("10.0.0.1"));
+  other.set("db.test", a("10.0.0.2"));
+  const resolver = resolverOf(new VirtualClock(), old);
+  const underWay = resolver.resolve(db);
+  resolver.useServers([other]);
+  const next = resolver.resolve(db);
+  expect([written(await underWay), written(await next)]).toEqual([["10.0.0.1 5432"], ["10.0.0.2 5432"]]);
+  expect([old.asked.length, other.asked.length]).toEqual([2, 2]);
+});
+
 test("a watched name follows its records, and keeps the last good ones while its server fails", async () => {
   await using server = await dnsServer();
   const clock = new VirtualClock();
@@ -246,7 +260,7 @@ test("a watched name follows its records, and keeps the last good ones while its
   let answers = 0;
   const counted: NameResolver = { resolve: (name) => resolver.resolve(name).finally(() => answers++) };
   // 0.5 is the middle: no jitter.
-  const names = new WatchedNames([db], 30_000, counted, clock, observer, { random: () => 0.5 });
+  const names = new WatchedNames([db], 30_000, counted, clock, observer, () => 0.5);
   /** Until the next question, `waitMs` from now, has been asked and answered. */
   const nextAnswer = async (waitMs: number): Promise<void> => {
     const before = answers;

@@ -20,10 +20,22 @@ import { Waiting } from "./until.ts";
  * - `servfail`, `refused`: these response codes.
  * - `silent`: never an answer.
  * - `truncated`: over UDP nothing but the request to come again over TCP; over TCP the records.
+ * - `cut_short`: the same, but over TCP the beginning of an answer and FIN.
+ * - `stalled`: the same, but over TCP as if silent, until `release`; then the records.
  * - `garbage`: bytes that are no answer.
  * - `held`: as if silent, until `release`; then the records.
  */
-export type Misbehaviour = "nxdomain" | "nodata" | "servfail" | "refused" | "silent" | "truncated" | "garbage" | "held";
+export type Misbehaviour =
+  | "nxdomain"
+  | "nodata"
+  | "servfail"
+  | "refused"
+  | "silent"
+  | "truncated"
+  | "cut_short"
+  | "stalled"
+  | "garbage"
+  | "held";
 
 /** A question as it arrived. */
 export interface Asked {
@@ -127,7 +139,7 @@ export class DnsServer implements Disposable {
   /** Answers what was held back, each from the records of now, and holds nothing of `name` any more. */
   release(name: string): void {
     for (const [key, how] of this.#misbehaviours) {
-      if (how === "held" && key.startsWith(`${name} `)) this.#misbehaviours.delete(key);
+      if ((how === "held" || how === "stalled") && key.startsWith(`${name} `)) this.#misbehaviours.delete(key);
     }
     for (const { question, reply } of this.#held.splice(0)) {
       if (question.name === name) reply(writeResponse(question, this.#fromRecords(question)));
@@ -188,21 +200,26 @@ export class DnsServer implements Disposable {
     while (all.length >= 2 && all.length >= 2 + all[0]! * 256 + all[1]!) {
       const end = 2 + all[0]! * 256 + all[1]!;
       // An answer of a test fits into the send buffer.
-      this.#message(all.slice(2, end), "tcp", (reply) => void connection.write(withLength(reply)));
+      const reply = (message: Uint8Array): void => void connection.write(withLength(message));
+      const cut = (): void => {
+        connection.write(Uint8Array.of(1, 0, 5, 5, 5));
+        connection.end();
+      };
+      this.#message(all.slice(2, end), "tcp", reply, cut);
       all = all.slice(end);
     }
     connection.data.bytes = all;
   }
 
-  #message(message: Uint8Array, over: Asked["over"], reply: Reply): void {
+  #message(message: Uint8Array, over: Asked["over"], reply: Reply, cut?: () => void): void {
     const question = readQuestion(message);
     if (question === undefined) return;
     this.asked.push({ name: question.name, type: question.type, over });
-    this.#reply(question, over, reply);
+    this.#reply(question, over, reply, cut);
     this.#waiting.changed();
   }
 
-  #reply(question: Question, over: Asked["over"], reply: Reply): void {
+  #reply(question: Question, over: Asked["over"], reply: Reply, cut?: () => void): void {
     const respond = (response: Response): void => reply(writeResponse(question, response));
     const { name, type } = question;
     const how = this.#misbehaviours.get(`${name} ${type}`) ?? this.#misbehaviours.get(`${name} ANY`);
@@ -219,6 +236,12 @@ export class DnsServer implements Disposable {
         return respond({ code: "REFUSED" });
       case "truncated":
         return respond(over === "udp" ? { truncated: true } : this.#fromRecords(question));
+      case "cut_short":
+        return over === "udp" ? respond({ truncated: true }) : cut?.();
+      case "stalled":
+        if (over === "udp") return respond({ truncated: true });
+        this.#held.push({ question, reply });
+        return;
       case "garbage":
         // The identifier is right, so that it is taken for the answer; what follows has no sense.
         return reply(Uint8Array.of(question.id >> 8, question.id & 255, 0x85, 0x80, 0xff, 0xff, 0xff, 1, 2, 3));

@@ -1,6 +1,7 @@
 /** Which endpoints of a backend get clients: backups, health, ejection, warm-up, changes of the set. */
 import { describe, expect, test } from "bun:test";
-import type { Backend, BackendObserver, BackendSettings } from "../../src/backend/backend.ts";
+import type { Backend, BackendSettings } from "../../src/backend/backend.ts";
+import type { BackendObserver } from "../../src/backend/backend-observer.ts";
 import type { Balance } from "../../src/backend/balance/balancer.ts";
 import { Endpoint } from "../../src/backend/endpoint.ts";
 import { backendWith, clientHost, endpointAt, seededRandom } from "../support/balanced.ts";
@@ -29,7 +30,7 @@ function sharesOf(backend: Backend): Map<Endpoint, number> {
 
 /** Fails so often in a row. */
 function fail(backend: Backend, endpoint: Endpoint, times: number): void {
-  for (let time = 0; time < times; time++) backend.failed(endpoint);
+  for (let time = 0; time < times; time++) backend.failed(endpoint, "refused");
 }
 
 /** What a backend tells, in words, with the number of the endpoint in `all`. */

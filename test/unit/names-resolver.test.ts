@@ -380,6 +380,133 @@ describe("questions for one name", () => {
   });
 });
 
+describe("other servers", () => {
+  /** A server for each configured address, by its last number; the system's is number 0. */
+  class Servers {
+    readonly clock = new VirtualClock();
+    readonly #all = new Map<number, ScriptedNameServer>();
+    readonly resolver = new Resolver({
+      servers: at(1),
+      clock: this.clock,
+      nameServers: (servers) => (servers.length === 0 ? [this.of(0)] : servers.map(({ port }) => this.of(port))),
+      readText: async (path) => (path === "/etc/resolv.conf" ? "search lan.test" : undefined),
+    });
+
+    of(number: number): ScriptedNameServer {
+      const known = this.#all.get(number);
+      if (known !== undefined) return known;
+      const server = new ScriptedNameServer();
+      this.#all.set(number, server);
+      return server;
+    }
+
+    /** Answers whatever a server has been asked and will be asked. */
+    answer(number: number, host: string): void {
+      for (const question of this.of(number).asked) question.answer(question.type === "A" ? found(host) : none);
+    }
+  }
+
+  function at(...numbers: number[]): { host: string; port: number }[] {
+    return numbers.map((port) => ({ host: "192.0.2.53", port }));
+  }
+
+  test("are asked from the next question on; one that is under way ends where it was asked, and is joined by nobody", async () => {
+    const servers = new Servers();
+    const { resolver, clock } = servers;
+    const before = resolver.resolve(db);
+    await clock.advance(0);
+    resolver.useServers(at(2));
+    const after = resolver.resolve(db);
+    const joined = resolver.resolve({ ...db, port: 1 });
+    await clock.advance(0);
+    expect([servers.of(1).questions.length, servers.of(2).questions.length]).toEqual([2, 2]);
+    servers.answer(2, "10.0.0.2");
+    servers.answer(1, "10.0.0.1");
+    const answers = await Promise.all([before, after, joined]);
+    expect(answers.map((answer) => answer.ok && answer.addresses.map(({ host }) => host))).toEqual([
+      ["10.0.0.1"],
+      ["10.0.0.2"],
+      ["10.0.0.2"],
+    ]);
+    const again = resolver.resolve(db);
+    await clock.advance(0);
+    expect(servers.of(2).questions.length).toBe(4);
+    servers.answer(2, "10.0.0.2");
+    expect((await again).ok).toBe(true);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  test("are not asked for the targets of a service that was asked for before", async () => {
+    const servers = new Servers();
+    const asked = servers.resolver.resolve(pg);
+    await servers.clock.advance(0);
+    servers.resolver.useServers(at(2));
+    servers.of(1).asked[0]!.answer(found(service("a.test", 80)));
+    await servers.clock.advance(0);
+    expect(servers.of(1).questions).toEqual(["SRV _pg._tcp.test", "A a.test", "AAAA a.test"]);
+    expect(servers.of(2).questions).toEqual([]);
+    // Who asks for such a target now does not join that either.
+    const target = servers.resolver.resolve({ kind: "host", host: "a.test.", port: 80 });
+    await servers.clock.advance(0);
+    expect(servers.of(2).questions).toEqual(["A a.test", "AAAA a.test"]);
+    for (const number of [1, 2]) servers.answer(number, `10.0.0.${number}`);
+    expect([(await asked).ok, (await target).ok]).toEqual([true, true]);
+  });
+
+  test("may be those of the system, with its search list, and no more afterwards", async () => {
+    const servers = new Servers();
+    const short: Name = { kind: "host", host: "db", port: 80 };
+    const { resolver, clock } = servers;
+    const asked: Promise<Answer>[] = [];
+    for (const addresses of [at(), at(3), at(4, 5)]) {
+      resolver.useServers(addresses);
+      asked.push(resolver.resolve(short));
+      await clock.advance(0);
+    }
+    expect(servers.of(0).questions).toEqual(["A db.lan.test", "AAAA db.lan.test"]);
+    expect(servers.of(3).questions).toEqual(["A db", "AAAA db"]);
+    expect(servers.of(4).questions).toEqual(["A db", "AAAA db"]);
+    await clock.advance(4_000);
+    expect(servers.of(5).questions).toEqual(["A db", "AAAA db"]);
+    for (const number of [0, 3, 5]) servers.answer(number, "10.0.0.1");
+    expect((await Promise.all(asked)).map(({ ok }) => ok)).toEqual([true, true, true]);
+  });
+
+  test("fill up an answer that came in part with what others had said before", async () => {
+    const servers = new Servers();
+    const { resolver, clock } = servers;
+    const ask = async (number: number, ipv4: Reply<string>, ipv6: Reply<string>): Promise<Answer> => {
+      const asked = resolver.resolve(db);
+      await clock.advance(0);
+      for (const question of servers.of(number).asked) question.answer(question.type === "A" ? ipv4 : ipv6);
+      return asked;
+    };
+    await ask(1, found("10.0.0.1"), found("::1"));
+    resolver.useServers(at(2));
+    const answer = await ask(2, found("10.0.0.2"), failed());
+    expect(answer.ok && answer.addresses.map(({ host }) => host)).toEqual(["10.0.0.2", "::1"]);
+  });
+
+  test("after the close are asked nothing, and a close ends questions of all", async () => {
+    const servers = new Servers();
+    const { resolver, clock } = servers;
+    const asked = [resolver.resolve(db)];
+    await clock.advance(0);
+    resolver.useServers(at(2));
+    asked.push(resolver.resolve(db));
+    await clock.advance(0);
+    resolver.close();
+    resolver.useServers(at(3));
+    asked.push(resolver.resolve(db));
+    expect((await Promise.all(asked)).map(({ ok }) => ok)).toEqual([false, false, false]);
+    expect(servers.of(3).questions).toEqual([]);
+    expect([...servers.of(1).asked, ...servers.of(2).asked].map(({ cancelled }) => cancelled)).toEqual(
+      Array.from({ length: 4 }, () => true),
+    );
+    expect(clock.pendingTimers).toBe(0);
+  });
+});
+
 /** The parts of a setup, to be used without it. */
 function bound(setup: Setup): Pick<Setup, "resolver" | "server" | "answers"> {
   return { resolver: setup.resolver, server: setup.server, answers: setup.answers.bind(setup) };

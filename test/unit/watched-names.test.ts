@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { addressSet, formatName, type Name, type ResolvedAddress } from "../../src/backend/names/name.ts";
 import type { Answer, NameResolver } from "../../src/backend/names/resolver.ts";
-import { WatchedNames, type WatchOptions } from "../../src/backend/names/watched-names.ts";
+import { WatchedNames } from "../../src/backend/names/watched-names.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const db: Name = { kind: "host", host: "db.test", port: 5432 };
@@ -58,7 +58,8 @@ class Setup {
   readonly names: WatchedNames;
   started = false;
 
-  constructor(names: readonly Name[], resolveMs: number, options: WatchOptions = {}) {
+  /** 0.5 is the middle: no jitter. */
+  constructor(names: readonly Name[], resolveMs: number, random = 0.5) {
     const told = (found: readonly ResolvedAddress[]): string => found.map(({ host }) => host).join(" ");
     const observer = {
       changed: (name: Name, found: readonly ResolvedAddress[]) =>
@@ -68,9 +69,7 @@ class Setup {
       recovered: (name: Name, found: readonly ResolvedAddress[]) =>
         void this.#heard.push(`${formatName(name)} is ${told(found)} again`),
     };
-    // 0.5 is the middle: no jitter.
-    const watch = { random: () => 0.5, ...options };
-    this.names = new WatchedNames(names, resolveMs, this.resolver, this.clock, observer, watch);
+    this.names = new WatchedNames(names, resolveMs, this.resolver, this.clock, observer, () => random);
   }
 
   async start(): Promise<void> {
@@ -106,25 +105,6 @@ describe("the start", () => {
     await setup.start();
     expect(setup.started).toBe(true);
     expect(setup.clock.pendingTimers).toBe(0);
-  });
-
-  test("does not wait for a name that is known from before, which is told at once and asked for all the same", async () => {
-    const setup = new Setup([db, web], 30_000, { known: (name) => (name === db ? addresses("10.0.0.1") : undefined) });
-    setup.resolver.answers.set(web, ok("10.0.0.9"));
-    await setup.start();
-    expect([setup.started, setup.heard()]).toEqual([true, ["db.test:5432 is 10.0.0.1", "web.test:80 is 10.0.0.9"]]);
-    expect(setup.resolver.asked).toEqual(["db.test:5432 at 0 ms", "web.test:80 at 0 ms"]);
-    await setup.resolver.answer(db, noServer);
-    expect(setup.heard()).toEqual(["db.test:5432 failed: no server, 1 kept"]);
-  });
-
-  test("tells nothing of a name that is known from before and has not changed", async () => {
-    const setup = new Setup([db], 30_000, { known: () => addresses("10.0.0.1") });
-    setup.resolver.answers.set(db, ok("10.0.0.1"));
-    await setup.start();
-    await setup.clock.advance(60_000);
-    expect(setup.heard()).toEqual(["db.test:5432 is 10.0.0.1"]);
-    expect(setup.resolver.asked).toHaveLength(3);
   });
 });
 
@@ -231,7 +211,7 @@ describe("waits", () => {
       [0.25, 28_500],
       [1, 33_000],
     ] as const) {
-      const setup = new Setup([db], 30_000, { random: () => random });
+      const setup = new Setup([db], 30_000, random);
       setup.resolver.answers.set(db, ok("10.0.0.1"));
       await setup.start();
       await setup.clock.advance(waitMs - 1);
@@ -242,7 +222,7 @@ describe("waits", () => {
   });
 
   test("before further attempts are as well", async () => {
-    const setup = new Setup([db], 30_000, { random: () => 0 });
+    const setup = new Setup([db], 30_000, 0);
     setup.resolver.answers.set(db, noServer);
     await setup.start();
     await setup.clock.advance(2_700);
@@ -284,13 +264,137 @@ describe("the stop", () => {
   });
 });
 
-test("what a name stands for can be asked, for those who come after a reload", async () => {
+describe("another configuration", () => {
+  test("leaves names that stay alone: answers, waits and questions under way", async () => {
+    const setup = new Setup([db, web], 30_000);
+    setup.resolver.answers.set(db, ok("10.0.0.1"));
+    await setup.start();
+    setup.heard();
+    await setup.clock.advance(20_000);
+    // Another configuration has other objects for the same names.
+    setup.names.configure([{ ...web }, { ...db }, { ...db }], 30_000, new Map());
+    await setup.start();
+    expect([setup.resolver.asked.length, setup.heard()]).toEqual([2, []]);
+    await setup.resolver.answer(web, ok("10.0.0.9"));
+    expect(setup.heard()).toEqual(["web.test:80 is 10.0.0.9"]);
+    await setup.clock.advance(10_000);
+    expect(questionsMs(setup)).toEqual([0, 0, 30_000]);
+  });
+
+  test("asks no more for names that have left, which nobody waits for and nothing is told of", async () => {
+    const setup = new Setup([db, web], 30_000);
+    setup.resolver.answers.set(db, ok("10.0.0.1"));
+    await setup.start();
+    expect(setup.started).toBe(false);
+    setup.heard();
+    setup.names.configure([], 30_000, new Map());
+    await setup.clock.advance(0);
+    expect([setup.started, setup.clock.pendingTimers]).toEqual([true, 0]);
+    await setup.resolver.answer(web, ok("10.0.0.9"));
+    await setup.clock.advance(60_000);
+    expect([setup.heard(), setup.resolver.asked.length]).toEqual([[], 2]);
+    expect([setup.names.has(db), setup.names.addressesOf(db)]).toEqual([false, undefined]);
+  });
+
+  test("begins new names with what was learnt of them, from the start, and the next question comes after a wait", async () => {
+    const setup = new Setup([], 30_000);
+    await setup.start();
+    setup.names.configure(
+      [db, web],
+      30_000,
+      new Map([
+        ["db.test:5432", ok("10.0.0.1")],
+        ["web.test:80", noServer],
+      ]),
+    );
+    expect([setup.heard(), setup.names.addressesOf(db)]).toEqual([[], addresses("10.0.0.1")]);
+    await setup.start();
+    expect(setup.heard()).toEqual(["db.test:5432 is 10.0.0.1", "web.test:80 failed: no server, 0 kept"]);
+    setup.resolver.answers.set(db, ok("10.0.0.1"));
+    setup.resolver.answers.set(web, noServer);
+    await setup.clock.advance(30_000);
+    expect(setup.resolver.asked.filter((question) => question.startsWith("db"))).toEqual(["db.test:5432 at 30000 ms"]);
+    expect(setup.resolver.asked.filter((question) => question.startsWith("web")).slice(0, 3)).toEqual([
+      "web.test:80 at 1000 ms",
+      "web.test:80 at 3000 ms",
+      "web.test:80 at 7000 ms",
+    ]);
+    expect(setup.heard()).toEqual([]);
+    setup.names.stop();
+  });
+
+  test("asks at once for new names of which nothing was learnt", async () => {
+    const setup = new Setup([db], 30_000);
+    setup.resolver.answers.set(db, ok("10.0.0.1"));
+    await setup.start();
+    await setup.clock.advance(5_000);
+    setup.names.configure([db, web], 30_000, new Map());
+    await setup.start();
+    expect(setup.resolver.asked).toEqual(["db.test:5432 at 0 ms", "web.test:80 at 5000 ms"]);
+    setup.names.stop();
+  });
+
+  test("with another `resolve` counts that from the last answer, and asks at once where it is over", async () => {
+    for (const [resolveMs, questions] of [
+      [60_000, [0, 60_000]],
+      [25_000, [0, 25_000]],
+      [5_000, [0, 20_000, 25_000, 30_000]],
+      [0, [0]],
+    ] as const) {
+      const setup = new Setup([db], 30_000);
+      setup.resolver.answers.set(db, ok("10.0.0.1"));
+      await setup.start();
+      await setup.clock.advance(20_000);
+      setup.names.configure([db], resolveMs, new Map());
+      await setup.clock.advance(10_000);
+      if (resolveMs === 60_000) await setup.clock.advance(30_000);
+      expect(questionsMs(setup)).toEqual([...questions]);
+      expect(setup.clock.pendingTimers).toBe(resolveMs === 0 ? 0 : 1);
+      setup.names.stop();
+      expect(setup.clock.pendingTimers).toBe(0);
+    }
+  });
+
+  test("with a `resolve` after none asks again", async () => {
+    const setup = new Setup([db], 0);
+    setup.resolver.answers.set(db, ok("10.0.0.1"));
+    await setup.start();
+    await setup.clock.advance(10_000);
+    setup.names.configure([db], 30_000, new Map());
+    await setup.clock.advance(20_000);
+    expect(questionsMs(setup)).toEqual([0, 30_000]);
+    setup.names.stop();
+  });
+
+  test("does not make further attempts for a name that has never been resolved any rarer", async () => {
+    const setup = new Setup([db], 60_000);
+    setup.resolver.answers.set(db, noServer);
+    await setup.start();
+    for (const resolveMs of [50_000, 40_000, 30_000]) setup.names.configure([db], resolveMs, new Map());
+    await setup.clock.advance(7_000);
+    expect(questionsMs(setup)).toEqual([0, 1_000, 3_000, 7_000]);
+    setup.names.stop();
+  });
+
+  test("with another `resolve` while a question is under way holds from its answer on", async () => {
+    const setup = new Setup([db], 30_000);
+    await setup.start();
+    setup.names.configure([db], 10_000, new Map());
+    expect(setup.clock.pendingTimers).toBe(0);
+    await setup.resolver.answer(db, ok("10.0.0.1"));
+    await setup.clock.advance(10_000);
+    expect(questionsMs(setup)).toEqual([0, 10_000]);
+    setup.names.stop();
+  });
+});
+
+test("what a name stands for can be asked, by whatever object", async () => {
   const setup = new Setup([db], 30_000);
   expect(setup.names.addressesOf(db)).toBeUndefined();
   setup.resolver.answers.set(db, ok("10.0.0.1"));
   await setup.start();
   expect(setup.names.addressesOf(db)).toEqual(addresses("10.0.0.1"));
-  // Another configuration has another object for the same name.
   expect(setup.names.addressesOf({ ...db })).toEqual(addresses("10.0.0.1"));
+  expect([setup.names.has({ ...db }), setup.names.has(web)]).toEqual([true, false]);
   expect(setup.names.addressesOf(web)).toBeUndefined();
 });

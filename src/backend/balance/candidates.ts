@@ -99,9 +99,11 @@ export class Candidates {
    */
   continueFrom(before: Candidates, slotsBefore: readonly number[]): void {
     for (const [slot, slotBefore] of slotsBefore.entries()) {
-      if (slotBefore === -1) continue;
+      // One that has no weight any more has no turns; one that had none is new to them.
+      if (slotBefore === -1 || this.fullWeights[slot] === 0 || before.weights[slotBefore] === 0) continue;
       this.setShare(slot, before.shares[slotBefore]!);
       this.turns.continueFrom(slot, before.turns, slotBefore);
+      this.turns.reweighed(slot, before.weights[slotBefore]!, this.weights[slot]!);
     }
   }
 }

@@ -5,10 +5,11 @@ import type { Originator } from "../../tls/originator.ts";
 import type { Backend } from "../backend.ts";
 import type { Endpoint, Health } from "../endpoint.ts";
 import type { CheckDialer, CheckSetup } from "./check.ts";
+import type { CheckCounts, CheckResult } from "./check-counts.ts";
 import { Places } from "./places.ts";
 import { scriptFor } from "./script.ts";
 import type { HealthSettings } from "./settings.ts";
-import { Watch, type CheckCounts, type CheckResult, type WatchOwner } from "./watch.ts";
+import { Watch, type WatchOwner } from "./watch.ts";
 
 /** Whom checks tell. The backend has been told by then. */
 export interface HealthObserver {
@@ -22,17 +23,18 @@ export interface HealthObserver {
 
 /** Watches the endpoints of one backend, those included that come to it, from `start` to `stop`. */
 export class HealthChecks implements WatchOwner {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly places: Places;
   readonly #backend: Backend;
-  readonly #settings: HealthSettings;
   readonly #dialer: CheckDialer;
-  readonly #tls: Originator | undefined;
-  readonly #clock: Clock;
-  readonly #random: () => number;
   readonly #observer: HealthObserver;
-  readonly #places: Places;
   readonly #watches = new Map<Endpoint, Watch>();
+  #settings: HealthSettings;
+  #tls: Originator | undefined;
   #state: "new" | "running" | "stopped" = "new";
   #first: FirstResults | undefined = undefined;
+  #unobserve: (() => void) | undefined = undefined;
 
   constructor(
     backend: Backend,
@@ -47,40 +49,60 @@ export class HealthChecks implements WatchOwner {
     /** Bounds the checks under way of all backends that share it. */
     places: Places = new Places(),
   ) {
-    const { intervalMs, timeoutMs, rise, fall } = settings;
-    assert(intervalMs > 0 && timeoutMs > 0, "checks need an interval and a timeout");
-    assert(rise >= 1 && fall >= 1, "checks need a rise and a fall");
+    this.clock = clock;
+    this.random = random;
+    this.places = places;
     this.#backend = backend;
-    this.#settings = settings;
     this.#dialer = dialer;
-    this.#tls = tls;
-    this.#clock = clock;
-    this.#random = random;
     this.#observer = observer;
-    this.#places = places;
+    this.#settings = valid(settings);
+    this.#tls = tls;
+  }
+
+  /** How the endpoints are checked at present. */
+  get settings(): HealthSettings {
+    return this.#settings;
   }
 
   /**
    * Checks every endpoint at once. Settles when each has had its first check, which its timeout bounds; endpoints that
-   * have had no turn by then, because so many don't answer, are not waited for and stay unknown until they have.
+   * have had no turn by then, because so many don't answer, are not waited for and stay unknown until they have. The
+   * backend may have been at work for long, without checks.
    */
   start(): Promise<void> {
     assert(this.#state === "new", "health checks were started twice");
     this.#state = "running";
-    this.#backend.observe({
+    this.#unobserve = this.#backend.observe({
       added: (endpoint) => this.#added(endpoint),
       removed: (endpoint) => this.#removed(endpoint),
     });
     const { endpoints } = this.#backend;
     const first = (this.#first = new FirstResults(endpoints));
     for (const endpoint of endpoints) this.#added(endpoint);
-    first.bound(this.#clock, this.#settings.timeoutMs);
+    first.bound(this.clock, this.#settings.timeoutMs);
     return first.promise;
   }
 
-  /** Ends all checks: no timer and no connection is left. The endpoints stay what they are. Settles `start`. */
+  /**
+   * Checks in another way from now on. What is known of each endpoint stays until the new checks say otherwise, by rise
+   * and fall; the first of them comes at once, a check that is under way is taken back. Settings that are the same by
+   * value, with the same `tls`, change nothing.
+   */
+  configure(settings: HealthSettings, tls: Originator | undefined): void {
+    if (tls === this.#tls && Bun.deepEquals(settings, this.#settings, true)) return;
+    this.#settings = valid(settings);
+    this.#tls = tls;
+    const watches = [...this.#watches.values()];
+    // Those first that wait for a place: the check that they begin in one that another gives up goes by the new settings.
+    for (const watch of watches.toSorted((one, other) => Number(other.isQueued) - Number(one.isQueued))) {
+      watch.configured();
+    }
+  }
+
+  /** Ends all checks: no timer and no connection is left. The endpoints stay what they are, until `Backend.forgetHealth`. Settles `start`. */
   stop(): void {
     this.#state = "stopped";
+    this.#unobserve?.();
     this.#first?.settle();
     const watches = [...this.#watches.values()];
     // Those first that wait for a place, lest they be given one that another gives back.
@@ -89,9 +111,20 @@ export class HealthChecks implements WatchOwner {
     this.#watches.clear();
   }
 
-  /** The checks of an endpoint since it is watched; `undefined` for one that is not. */
+  /** The checks of an endpoint since it is known; `undefined` for one that is not watched. */
   counts(endpoint: Endpoint): CheckCounts | undefined {
-    return this.#watches.get(endpoint)?.counts;
+    return this.#watches.has(endpoint) ? endpoint.checks : undefined;
+  }
+
+  setup(endpoint: Endpoint): CheckSetup {
+    const { header, headerInsideTls, timeoutMs } = this.#settings;
+    return {
+      request: { endpoint, header, headerInsideTls, tls: this.#tls },
+      script: scriptFor(this.#settings, endpoint, this.#tls !== undefined),
+      dialer: this.#dialer,
+      clock: this.clock,
+      timeoutMs,
+    };
   }
 
   checked({ endpoint, standing }: Watch, result: CheckResult, changed: boolean): void {
@@ -110,15 +143,7 @@ export class HealthChecks implements WatchOwner {
 
   #added(endpoint: Endpoint): void {
     if (this.#state !== "running" || this.#watches.has(endpoint)) return;
-    const { header, headerInsideTls, timeoutMs } = this.#settings;
-    const setup: CheckSetup = {
-      request: { endpoint, header, headerInsideTls, tls: this.#tls },
-      script: scriptFor(this.#settings, endpoint, this.#tls !== undefined),
-      dialer: this.#dialer,
-      clock: this.#clock,
-      timeoutMs,
-    };
-    const watch = new Watch(setup, this.#settings, this.#places, this.#random, this);
+    const watch = new Watch(endpoint, this);
     this.#watches.set(endpoint, watch);
     watch.begin();
   }
@@ -128,6 +153,14 @@ export class HealthChecks implements WatchOwner {
     this.#watches.delete(endpoint);
     this.#first?.came(endpoint);
   }
+}
+
+/** The settings, which a configuration has been asked for. */
+function valid(settings: HealthSettings): HealthSettings {
+  const { intervalMs, timeoutMs, rise, fall } = settings;
+  assert(intervalMs > 0 && timeoutMs > 0, "checks need an interval and a timeout");
+  assert(rise >= 1 && fall >= 1, "checks need a rise and a fall");
+  return settings;
 }
 
 /** Waits for the first result of each endpoint. */

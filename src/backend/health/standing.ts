@@ -5,8 +5,8 @@ import type { Health } from "../endpoint.ts";
 export class Standing {
   /** What the results so far have made of it. */
   health: Health = "unknown";
-  readonly #rise: number;
-  readonly #fall: number;
+  #rise: number;
+  #fall: number;
   /** Results in a row that speak against `health`. */
   #against = 0;
 
@@ -14,6 +14,13 @@ export class Standing {
   constructor(rise: number, fall: number) {
     this.#rise = rise;
     this.#fall = fall;
+  }
+
+  /** Other numbers from now on; `health` stays, and the row that speaks against it begins anew. */
+  configure(rise: number, fall: number): void {
+    this.#rise = rise;
+    this.#fall = fall;
+    this.#against = 0;
   }
 
   /** Takes a result; answers whether it has changed `health`. */

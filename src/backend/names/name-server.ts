@@ -1,13 +1,16 @@
 /**
  * DNS servers, asked by way of c-ares.
  *
- * Every question has a c-ares channel of its own (0.07 ms, and nothing is left behind). A channel that is kept answers from
+ * Every sending of a question has a c-ares channel of its own (0.07 ms, and nothing is left behind). A channel that is kept answers from
  * a cache for as long as the TTL says, by which a name is not really asked again; it can't take one question back without
  * the others; and the one behind `Bun.dns.lookup` never looks at /etc/resolv.conf again (all Bun 1.4.5).
  */
 import { promises as dns } from "node:dns";
 import { formatAddress, isIp } from "../../core/address.ts";
 import { assert } from "../../core/assert.ts";
+import type { Clock } from "../../core/clock.ts";
+import { askAgain, type Sending } from "./ask-again.ts";
+import { FailureWatch, type SendingFailure } from "./failure-watch.ts";
 
 /** What became of a question. */
 export type Reply<T> =
@@ -41,34 +44,44 @@ export interface NameServer {
   services(name: string): Asking<ServiceRecord>;
 }
 
-/** A question is sent again when there is no answer after this, then after twice and four times as long; c-ares counts whole seconds in Bun 1.4.5. */
-const sendAgainMs = 1_000;
-/** How often a question is sent to one server: datagrams get lost. What then? The deadline of the one who asks is over. */
-const sendsMax = 3;
+/** How c-ares asks; the times are whole seconds (Bun 1.4.5). */
+type ChannelOptions = { readonly timeout: number; readonly tries: number };
+
+/** One sending: longer than anybody waits. It is sent again by `askAgain`; by c-ares only when the server has failed. */
+const sentOnce: ChannelOptions = { timeout: 10_000, tries: 3 };
+/** Where c-ares has several servers to go through: a second for each, then two. */
+const sentInTurn: ChannelOptions = { timeout: 1_000, tries: 3 };
 
 /** The server at an IP address and port. */
-export function nameServerAt({ host, port }: { readonly host: string; readonly port: number }): NameServer {
+export function nameServerAt(
+  { host, port }: { readonly host: string; readonly port: number },
+  clock: Clock,
+): NameServer {
   assert(isIp(host) && port > 0, `a DNS server needs an IP address and a port, not ${host} and ${port}`);
-  return new CaresServer(formatAddress({ kind: "tcp", host, port }));
+  return new CaresServer(formatAddress({ kind: "tcp", host, port }), clock);
 }
 
 /**
  * The system's servers as they are at this moment. They are one for each that the system has, so that the next is asked when
  * one fails: c-ares in Bun 1.4.5 goes on to the next only when there is no answer.
  */
-export function systemNameServers(): readonly NameServer[] {
+export function systemNameServers(clock: Clock): readonly NameServer[] {
   const servers = new dns.Resolver().getServers();
   // Of "fe80::1%eth0" Bun tells "fe80::1", which can't be reached; c-ares itself knows better.
-  if (servers.length === 0 || servers.some((server) => /^\[?fe80:/i.test(server))) return [new CaresServer(undefined)];
-  return servers.map((server) => new CaresServer(server));
+  if (servers.length === 0 || servers.some((server) => /^\[?fe80:/i.test(server))) {
+    return [new CaresServer(undefined, clock)];
+  }
+  return servers.map((server) => new CaresServer(server, clock));
 }
 
 class CaresServer implements NameServer {
   /** `undefined`: whatever the system has. */
   readonly #server: string | undefined;
+  readonly #clock: Clock;
 
-  constructor(server: string | undefined) {
+  constructor(server: string | undefined, clock: Clock) {
     this.#server = server;
+    this.#clock = clock;
   }
 
   addresses(name: string, family: 4 | 6): Asking<string> {
@@ -87,12 +100,44 @@ class CaresServer implements NameServer {
     });
   }
 
-  #ask<T>(question: (channel: dns.Resolver) => Promise<T[]>): Asking<T> {
-    const channel = new dns.Resolver({ timeout: sendAgainMs, tries: sendsMax });
-    if (this.#server !== undefined) channel.setServers([this.#server]);
-    return { reply: replyOf(question(channel)), cancel: () => channel.cancel() };
+  #ask<T>(question: Question<T>): Asking<T> {
+    const server = this.#server;
+    if (server !== undefined) return askAgain(() => this.#send(question, sentOnce, server), this.#clock);
+    return this.#send(question, sentInTurn, undefined);
+  }
+
+  #send<T>(question: Question<T>, options: ChannelOptions, server: string | undefined): Sending<T> {
+    const channel = new dns.Resolver(options);
+    if (server !== undefined) channel.setServers([server]);
+    const { promise, resolve: settle } = Promise.withResolvers<Reply<T>>();
+    const watch = new FailureWatch(this.#clock, (failure) => {
+      // Of several servers the next one is asked when the time of this one is over: that the error was taken is enough.
+      if (server === undefined && failure === "refused") return;
+      settle({ kind: "failed", why: inWords(codes[failure]) });
+      channel.cancel();
+    });
+    void replyOf(watch.send(() => question(channel))).then((reply) => {
+      watch.stop();
+      settle(reply);
+    });
+    return {
+      reply: promise,
+      get answering() {
+        return watch.overTcp;
+      },
+      cancel: () => {
+        watch.stop();
+        channel.cancel();
+      },
+    };
   }
 }
+
+/** What c-ares should have said. */
+const codes: Readonly<Record<SendingFailure, string>> = { refused: dns.CONNREFUSED, cut_short: dns.BADRESP };
+
+/** Asks, before it returns. */
+type Question<T> = (channel: dns.Resolver) => Promise<T[]>;
 
 async function replyOf<T>(records: Promise<T[]>): Promise<Reply<T>> {
   try {

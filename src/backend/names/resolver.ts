@@ -34,13 +34,15 @@ export interface NameResolver {
   resolve(name: Name): Promise<Answer>;
 }
 
+/** IP addresses of DNS servers, asked in this order, for complete names; none: the system's servers and search list. */
+export type ServerAddresses = readonly { readonly host: string; readonly port: number }[];
+
 /** What a resolver is made of. */
 export interface ResolverOptions {
-  /** IP addresses of DNS servers, asked in this order, for complete names; none: the system's servers and search list. */
-  readonly servers: readonly { readonly host: string; readonly port: number }[];
+  readonly servers: ServerAddresses;
   readonly clock: Clock;
-  /** In place of the network, for tests. */
-  readonly nameServers?: () => readonly NameServer[];
+  /** In place of the network, for tests: what is asked for each question while these are the servers. */
+  readonly nameServers?: (servers: ServerAddresses) => readonly NameServer[];
   /** In place of the disk, for tests. */
   readonly readText?: ReadText;
 }
@@ -69,6 +71,15 @@ type HostAnswer =
 
 type ServicesAnswer = Reply<ServiceRecord>;
 
+/** Who is asked, and what is being asked there. */
+interface Source {
+  readonly nameServers: () => readonly NameServer[];
+  /** Whether names may be incomplete: the search list belongs to the system's servers. */
+  readonly searches: boolean;
+  readonly hostsAsked: Map<string, Promise<HostAnswer>>;
+  readonly servicesAsked: Map<string, Promise<ServicesAnswer>>;
+}
+
 const loopback: HostAnswer = { kind: "found", ipv4: ["127.0.0.1"], ipv6: ["::1"] };
 const overdue = { kind: "failed", why: `no answer within ${resolveTimeoutMs / 1_000} s` } as const;
 const nothing = "there is no such name, or it has no address";
@@ -76,37 +87,41 @@ const nothing = "there is no such name, or it has no address";
 /** Asks for names, each once at a time, whoever wants to know; remembers no answer but to fill up one that came in part. */
 export class Resolver implements NameResolver {
   readonly #clock: Clock;
-  readonly #nameServers: () => readonly NameServer[];
   readonly #read: ReadText;
   readonly #hostsFile: HostsFile;
-  /** Whether names may be incomplete: the search list belongs to the system's servers. */
-  readonly #searches: boolean;
+  readonly #nameServers: ResolverOptions["nameServers"];
   readonly #turns = new Turns(askedAtOnceMax);
   readonly #rounds = new Set<{ cancel(): void }>();
   #closed = false;
-  readonly #hostsAsked = new Map<string, Promise<HostAnswer>>();
-  readonly #servicesAsked = new Map<string, Promise<ServicesAnswer>>();
+  #source: Source;
   readonly #remembered = new Map<string, HostAddresses>();
 
   constructor(options: ResolverOptions) {
-    const given = options.servers.map(nameServerAt);
     this.#clock = options.clock;
-    this.#nameServers = options.nameServers ?? (given.length > 0 ? () => given : systemNameServers);
-    this.#searches = given.length === 0;
+    this.#nameServers = options.nameServers;
+    this.#source = this.#sourceOf(options.servers);
     this.#read = options.readText ?? readText;
     this.#hostsFile = new HostsFile("/etc/hosts", this.#read);
+  }
+
+  /**
+   * Asks these servers from the next question on. Those under way end where they were asked, and nobody who asks from
+   * now on joins them. What is remembered of hosts stays.
+   */
+  useServers(servers: ServerAddresses): void {
+    this.#source = this.#sourceOf(servers);
   }
 
   /** Settles within `resolveTimeoutMs`. Never rejects. */
   async resolve(name: Name): Promise<Answer> {
     switch (name.kind) {
       case "host": {
-        const answer = await this.#host(name.host);
+        const answer = await this.#host(name.host, this.#source);
         const record = { target: name.host, port: name.port, priority: 0, weight: undefined };
         return answerOf(addressesOf(answer, record), answer);
       }
       case "srv":
-        return this.#service(name);
+        return this.#service(name, this.#source);
     }
   }
 
@@ -116,10 +131,22 @@ export class Resolver implements NameResolver {
     for (const round of this.#rounds) round.cancel();
   }
 
-  async #service(name: Name & { kind: "srv" }): Promise<Answer> {
+  #sourceOf(servers: ServerAddresses): Source {
+    const inPlace = this.#nameServers;
+    const given = inPlace === undefined ? servers.map((server) => nameServerAt(server, this.#clock)) : [];
+    const nameServers =
+      inPlace !== undefined
+        ? () => inPlace(servers)
+        : given.length > 0
+          ? () => given
+          : () => systemNameServers(this.#clock);
+    return { nameServers, searches: servers.length === 0, hostsAsked: new Map(), servicesAsked: new Map() };
+  }
+
+  async #service(name: Name & { kind: "srv" }, source: Source): Promise<Answer> {
     const untilMs = this.#clock.nowMs() + resolveTimeoutMs;
-    const answer = await once(this.#servicesAsked, canonicalHost(name.name), (complete) =>
-      this.#turns.take(() => this.#ask((server) => server.services(complete), untilMs)),
+    const answer = await once(source.servicesAsked, canonicalHost(name.name), (complete) =>
+      this.#turns.take(() => this.#ask(source, (server) => server.services(complete), untilMs)),
     );
     if (answer.kind === "failed") return { ok: false, why: answer.why };
     if (answer.kind === "none") return { ok: false, why: "there is no such name, or it has no SRV record" };
@@ -127,25 +154,25 @@ export class Resolver implements NameResolver {
     const records = answer.records.filter((record) => canonicalHost(record.target) !== "");
     if (records.length === 0) return { ok: false, why: `${formatName(name)} says that there is no such service` };
     const used = records.toSorted((one, other) => one.priority - other.priority).slice(0, serviceRecordsMax);
-    const targets = await Promise.all(used.map((record) => this.#target(record.target, untilMs)));
+    const targets = await Promise.all(used.map((record) => this.#target(record.target, source, untilMs)));
     const addresses = used.flatMap((record, index) => addressesOf(targets[index]!, record));
     return answerOf(addresses, targets.find((target) => target.kind === "failed") ?? { kind: "none" });
   }
 
   /** A target is a complete name. One that has no answer while others have one keeps the addresses that it had. */
-  async #target(target: string, untilMs: number): Promise<HostAnswer> {
+  async #target(target: string, source: Source, untilMs: number): Promise<HostAnswer> {
     const complete = `${canonicalHost(target)}.`;
-    const answer = await this.#until(this.#host(complete), untilMs);
+    const answer = await this.#until(this.#host(complete, source), untilMs);
     const remembered = this.#remembered.get(complete);
     return answer.kind !== "found" && remembered !== undefined ? { kind: "found", ...remembered } : answer;
   }
 
   /** One question for a host, however many want to know. */
-  async #host(host: string): Promise<HostAnswer> {
+  async #host(host: string, source: Source): Promise<HostAnswer> {
     const untilMs = this.#clock.nowMs() + resolveTimeoutMs;
-    return once(this.#hostsAsked, host.toLowerCase(), async (wanted) => {
+    return once(source.hostsAsked, host.toLowerCase(), async (wanted) => {
       const known = await this.#withoutAsking(canonicalHost(wanted));
-      return known ?? this.#turns.take(() => this.#search(wanted, untilMs));
+      return known ?? this.#turns.take(() => this.#search(wanted, source, untilMs));
     });
   }
 
@@ -157,11 +184,11 @@ export class Resolver implements NameResolver {
     return canonicalName === "localhost" || canonicalName.endsWith(".localhost") ? loopback : undefined;
   }
 
-  async #search(host: string, untilMs: number): Promise<HostAnswer> {
-    for (const candidate of candidates(host, await this.#searchList())) {
+  async #search(host: string, source: Source, untilMs: number): Promise<HostAnswer> {
+    for (const candidate of candidates(host, await this.#searchList(source))) {
       const [ipv4, ipv6] = await Promise.all([
-        this.#ask((server) => server.addresses(candidate, 4), untilMs),
-        this.#ask((server) => server.addresses(candidate, 6), untilMs),
+        this.#ask(source, (server) => server.addresses(candidate, 4), untilMs),
+        this.#ask(source, (server) => server.addresses(candidate, 6), untilMs),
       ]);
       const answer = this.#together(host, ipv4, ipv6);
       if (answer.kind !== "none") return answer;
@@ -191,15 +218,15 @@ export class Resolver implements NameResolver {
     this.#remembered.delete(oldest!);
   }
 
-  async #searchList(): Promise<SearchList> {
-    if (!this.#searches) return noSearchList;
+  async #searchList({ searches }: Source): Promise<SearchList> {
+    if (!searches) return noSearchList;
     return parseSearchList((await this.#read("/etc/resolv.conf")) ?? "", hostname());
   }
 
-  async #ask<T>(ask: (server: NameServer) => Asking<T>, untilMs: number): Promise<Reply<T>> {
+  async #ask<T>({ nameServers }: Source, ask: (server: NameServer) => Asking<T>, untilMs: number): Promise<Reply<T>> {
     const withinMs = untilMs - this.#clock.nowMs();
     if (withinMs <= 0 || this.#closed) return overdue;
-    const round = askInTurn(this.#nameServers(), ask, this.#clock, withinMs);
+    const round = askInTurn(nameServers(), ask, this.#clock, withinMs);
     this.#rounds.add(round);
     const reply = await round.reply;
     this.#rounds.delete(round);

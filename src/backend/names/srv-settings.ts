@@ -1,9 +1,6 @@
 /** What SRV records (RFC 2782) say of endpoints: priorities become backups, weights (0 to 65535) weights of endpoints. */
-import type { EndpointSettings } from "../endpoint.ts";
+import { weightMax, type EndpointSettings } from "../endpoint.ts";
 import type { ResolvedAddress } from "./name.ts";
-
-/** The highest weight of an endpoint. */
-const weightMax = 1_000;
 
 /**
  * The settings of each address, in their order. All but those with the best priority are backups; if there are several
