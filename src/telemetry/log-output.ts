@@ -3,8 +3,12 @@
  *
  * The forwarding thread only appends to a list. Blocks are written one at a time by Bun's file threads, so a reader that
  * stalls (a blocked pipe) holds up nothing; beyond a bound its lines are dropped and counted, and it is told how many.
+ *
+ * Access records become lines when their block is made, many in a row: one by one, between the work for two connections,
+ * a line costs several times as much.
  */
 import { write } from "node:fs";
+import { accessLine, accessLineChars } from "./access-line.ts";
 
 /** Lines are held back for this long, so that many go out in one system call. */
 const holdBackMs = 100;
@@ -14,8 +18,11 @@ const blockBytes = 64 * 1024;
 const blockRoom = 4 * blockBytes;
 /** A pipe that is full and refuses (EAGAIN) is tried again after this, then twice as long each time up to `holdBackMs`. */
 const fullPauseMs = 1;
-/** What may wait for a stalled reader, in characters; then lines are dropped until it reads on. */
+/** What may wait for a stalled reader, in characters (of a record: about); then lines are dropped until it reads on. */
 const waitingMax = 8 * 1024 * 1024;
+
+/** What waits: a line with its end, or an access record and when it was made. */
+type Entry = string | { readonly record: object; readonly timeMs: number };
 
 /** One for each descriptor that is written to. */
 export class LogOutput {
@@ -26,7 +33,7 @@ export class LogOutput {
   readonly #render: (line: string) => string;
   /** The block being written. Kept, because fresh memory of this size costs its page faults in every block. */
   readonly #block = Buffer.allocUnsafeSlow(blockRoom);
-  #waiting: string[] = [];
+  #waiting: Entry[] = [];
   #waitingChars = 0;
   #droppedUnreported = 0;
   #timer: Timer | undefined = undefined;
@@ -41,14 +48,26 @@ export class LogOutput {
 
   /** Takes one line, its line end included. Never blocks and never throws: the form that pino wants. */
   write(line: string): void {
-    if (this.#broken) return;
-    if (this.#waitingChars >= waitingMax) {
-      this.dropped++;
-      this.#droppedUnreported++;
-      return;
-    }
-    this.#waiting.push(line);
-    this.#waitingChars += line.length;
+    if (this.#hasRoom()) this.#put(line);
+  }
+
+  /** Takes an access record, which must not change any more. Never blocks and never throws. */
+  record(record: object): void {
+    if (this.#hasRoom()) this.#put({ record, timeMs: Date.now() });
+  }
+
+  /** Counts what there is no room for. */
+  #hasRoom(): boolean {
+    if (this.#broken) return false;
+    if (this.#waitingChars < waitingMax) return true;
+    this.dropped++;
+    this.#droppedUnreported++;
+    return false;
+  }
+
+  #put(entry: Entry): void {
+    this.#waiting.push(entry);
+    this.#waitingChars += charsOf(entry);
     this.#schedule();
   }
 
@@ -71,15 +90,32 @@ export class LogOutput {
     this.#timer = undefined;
     if (this.#writing !== undefined || this.#waiting.length === 0) return;
     let block = "";
-    for (const line of this.#waiting) block += this.#render(line);
-    if (this.#droppedUnreported > 0) block += this.#render(droppedLine(this.#droppedUnreported));
-    this.#waiting = [];
-    this.#waitingChars = 0;
-    this.#droppedUnreported = 0;
+    for (const entry of this.#take()) {
+      block += this.#render(typeof entry === "string" ? entry : accessLine(entry.record, entry.timeMs));
+    }
     this.#writing = this.#writeAll(this.#encode(block)).finally(() => {
       this.#writing = undefined;
       this.#schedule();
     });
+  }
+
+  /** Takes what makes a block: all that waits, or the first of it when a stalled reader has made it much. */
+  #take(): Entry[] {
+    const waiting = this.#waiting;
+    // From here on there is room for more: this is the place of what was dropped.
+    if (this.#droppedUnreported > 0) {
+      const line = droppedLine(this.#droppedUnreported);
+      waiting.push(line);
+      this.#waitingChars += line.length;
+      this.#droppedUnreported = 0;
+    }
+    let count = 0;
+    let chars = 0;
+    while (count < waiting.length && chars < blockBytes) chars += charsOf(waiting[count++]!);
+    this.#waitingChars -= chars;
+    if (count < waiting.length) return waiting.splice(0, count);
+    this.#waiting = [];
+    return waiting;
   }
 
   /** The bytes of a block, good until the next one: blocks are written one at a time. */
@@ -112,6 +148,10 @@ export class LogOutput {
       });
     });
   }
+}
+
+function charsOf(entry: Entry): number {
+  return typeof entry === "string" ? entry.length : accessLineChars;
 }
 
 function droppedLine(count: number): string {

@@ -15,6 +15,9 @@ export interface LogSettings {
   readonly access: boolean;
 }
 
+/** What of the settings can change while the log is open. */
+export type LiveLogSettings = Pick<LogSettings, "level" | "access">;
+
 /** What the program writes its log with. */
 export interface Log {
   readonly debug: LogMethod;
@@ -22,10 +25,12 @@ export interface Log {
   readonly warn: LogMethod;
   /** For our own mistakes and what an operator has to act on; never for what a client does. */
   readonly error: LogMethod;
-  /** Whether access records are written: with `log.access` off, or a level above info, none has to be made. */
+  /** Whether access records are to be written at present: with `log.access` off, or a level above info, none has to be made. */
   readonly recordsAccess: boolean;
-  /** Writes the access record of a connection. */
+  /** Writes the access record of a connection; it must not change any more. */
   access(record: object): void;
+  /** Holds from the next line on. */
+  configure(settings: LiveLogSettings): void;
   /** Resolves when everything is written. */
   flush(): Promise<void>;
 }
@@ -47,13 +52,22 @@ export function openLog(settings: LogSettings, isTerminal: boolean, fd = 1): Log
     },
     output,
   );
+  let recordsAccess = false;
+  const configure = ({ level, access }: LiveLogSettings): void => {
+    logger.level = level;
+    recordsAccess = access && logger.isLevelEnabled("info");
+  };
+  configure(settings);
   return {
     debug: (fields, message) => logger.debug(fields, message),
     info: (fields, message) => logger.info(fields, message),
     warn: (fields, message) => logger.warn(fields, message),
     error: (fields, message) => logger.error(fields, message),
-    recordsAccess: settings.access && logger.isLevelEnabled("info"),
-    access: (record) => output.write(accessLine(record)),
+    get recordsAccess() {
+      return recordsAccess;
+    },
+    access: (record) => output.record(record),
+    configure,
     flush: () => output.flush(),
   };
 }
@@ -61,26 +75,4 @@ export function openLog(settings: LogSettings, isTerminal: boolean, fd = 1): Log
 function prettyRenderer(colorize: boolean): (line: string) => string {
   const render = prettyFactory({ colorize, singleLine: true, translateTime: "SYS:HH:MM:ss.l" });
   return (line) => render(line) ?? line;
-}
-
-/**
- * What pino would write for a record, at a third of its price: there is one line for every connection, and its fields
- * are our own, so none of them needs a serializer.
- */
-function accessLine(record: object): string {
-  const fields = JSON.stringify(record).slice(1, -1);
-  return `{"level":"info","time":"${isoTime()}",${fields},"msg":"connection"}\n`;
-}
-
-let isoTimeMs = NaN;
-let isoTimeText = "";
-
-/** The time as in all lines. Many connections end in one millisecond, and its text costs more than all else of a line. */
-function isoTime(): string {
-  const nowMs = Date.now();
-  if (nowMs !== isoTimeMs) {
-    isoTimeMs = nowMs;
-    isoTimeText = new Date(nowMs).toISOString();
-  }
-  return isoTimeText;
 }

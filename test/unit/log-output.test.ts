@@ -39,6 +39,70 @@ test("lines are made readable when they are written, each once", async () => {
   expect(pipe.read()).toBe("<a>\n<b>\n");
 });
 
+test("a record becomes a line when it is written, in its place among the others", async () => {
+  using pipe = new Pipe();
+  const rendered: string[] = [];
+  const output = new LogOutput(pipe.writeFd, (line) => {
+    rendered.push(line);
+    return line;
+  });
+  output.write("first\n");
+  output.record({ id: 7 });
+  output.write("last\n");
+  expect(rendered).toEqual([]);
+  await output.flush();
+  const withoutTime = pipe.read().replace(/"time":"[^"]+"/, '"time":""');
+  expect(withoutTime).toBe('first\n{"level":"info","time":"","id":7,"msg":"connection"}\nlast\n');
+  expect(rendered.length).toBe(3);
+});
+
+test("a record goes out by itself, soon, without a flush", async () => {
+  using pipe = new Pipe();
+  new LogOutput(pipe.writeFd, asItIs).record({ id: 7 });
+  let text = "";
+  await until(() => (text += pipe.read()) !== "", "the line");
+  expect(text).toEndWith('"id":7,"msg":"connection"}\n');
+});
+
+test("beside a reader that stalls, records wait as lines do, and what is beyond is dropped and told in its place", async () => {
+  using pipe = new Pipe();
+  const output = new LogOutput(pipe.writeFd, asItIs);
+  // More than the pipe holds: the reader stalls at once. Then 8 MiB of 400 characters each.
+  output.write(`${"x".repeat(200_000)}\n`);
+  const accepted = Math.ceil((8 * 1024 * 1024) / 400);
+  for (let id = 0; id < accepted + 100; id++) output.record({ id });
+  expect(output.dropped).toBe(100);
+  const flushed = output.flush();
+  const lines = await pipe.readLines(accepted + 2);
+  await flushed;
+  output.record({ id: "afterwards" });
+  await output.flush();
+  lines.push(...(await pipe.readLines(1)));
+  const ids = lines.slice(1).map((line) => (JSON.parse(line) as Record<string, unknown>)["id"]);
+  expect(ids.slice(0, accepted)).toEqual(Array.from({ length: accepted }, (_, id) => id));
+  expect(JSON.parse(lines[accepted + 1]!)).toMatchObject({ lines: 100, level: "warn" });
+  expect(ids[accepted + 1]).toBe("afterwards");
+  expect(output.dropped).toBe(100);
+});
+
+test("however much waits for a reader that had stalled, no more than a block of it is made at a time", async () => {
+  using pipe = new Pipe();
+  let inTurn = 0;
+  let mostInTurn = 0;
+  const output = new LogOutput(pipe.writeFd, (line) => {
+    if (inTurn++ === 0) queueMicrotask(() => (inTurn = 0));
+    mostInTurn = Math.max(mostInTurn, inTurn);
+    return line;
+  });
+  output.write(`${"x".repeat(200_000)}\n`);
+  for (let id = 0; id < 2_000; id++) output.record({ id });
+  const flushed = output.flush();
+  expect((await pipe.readLines(2_001)).length).toBe(2_001);
+  await flushed;
+  // 64 KiB of 400 characters each.
+  expect(mostInTurn).toBe(164);
+});
+
 test("bytes beyond ASCII are written whole, whatever piece of them the pipe takes", async () => {
   using pipe = new Pipe();
   const output = new LogOutput(pipe.writeFd, asItIs);

@@ -80,6 +80,28 @@ test("a time that an access record repeats is the present one", async () => {
   expect(Date.parse(second!["time"] as string)).toBeGreaterThan(before);
 });
 
+test("the time of an access record is that of the record, however much later its line is written", async () => {
+  using file = new FileLog();
+  const before = Date.now();
+  file.log.access({ id: 1 });
+  const after = Date.now();
+  await until(() => Date.now() > after + 1, "a later millisecond");
+  const [line] = await file.lines();
+  const time = Date.parse(line!["time"] as string);
+  expect(time).toBeGreaterThanOrEqual(before);
+  expect(time).toBeLessThanOrEqual(after);
+});
+
+test("access records and other lines are in the order in which they were written", async () => {
+  using file = new FileLog();
+  for (let index = 0; index < 2_000; index += 2) {
+    file.log.access({ index });
+    file.log.info({ index: index + 1 }, "a line");
+  }
+  const lines = await file.lines();
+  expect(lines.map((line) => line["index"])).toEqual(Array.from({ length: 2_000 }, (_, index) => index));
+});
+
 test("what comes from outside stays within its line", async () => {
   using file = new FileLog();
   file.log.info({ text: 'line\nbreak "quoted" \\ \u0000 \u2028 ü' }, "hostile");
@@ -121,6 +143,39 @@ describe("levels", () => {
   ] as const)("at level %s with access = %p, records are made: %p", (level, access, recorded) => {
     using file = new FileLog({ level, access });
     expect(file.log.recordsAccess).toBe(recorded);
+  });
+});
+
+describe("changed while it is open", () => {
+  test("the level holds from the next line on", async () => {
+    using file = new FileLog({ level: "warn" });
+    file.log.debug({}, "before");
+    file.log.configure({ level: "debug", access: true });
+    file.log.debug({}, "between");
+    file.log.configure({ level: "error", access: true });
+    file.log.warn({}, "after");
+    expect((await file.lines()).map((line) => line["msg"])).toEqual(["between"]);
+  });
+
+  test("whether records are to be written follows level and access", () => {
+    using file = new FileLog({ level: "info", access: false });
+    const { log } = file;
+    const recorded = (level: LogSettings["level"], access: boolean): boolean => {
+      log.configure({ level, access });
+      return log.recordsAccess;
+    };
+    expect(log.recordsAccess).toBe(false);
+    expect(recorded("info", true)).toBe(true);
+    expect(recorded("warn", true)).toBe(false);
+    expect(recorded("debug", true)).toBe(true);
+    expect(recorded("debug", false)).toBe(false);
+  });
+
+  test("the format stays", async () => {
+    using file = new FileLog({ format: "pretty" });
+    file.log.configure({ level: "debug", access: true });
+    file.log.debug({}, "a line");
+    expect(await file.text()).toContain("DEBUG: a line");
   });
 });
 
