@@ -5,16 +5,21 @@ import { PATIENCE_MS, Waiting } from "./until.ts";
 
 /** What tests call, and the Debian package that has it; `.ci/run` installs them all. */
 export const packages = {
+  chromium: "chromium",
+  chroot: "coreutils",
   curl: "curl",
   haproxy: "haproxy",
   initdb: "postgresql",
+  mount: "mount",
   nginx: "nginx",
   node: "nodejs",
+  nsenter: "util-linux",
   "ngx_stream_module.so": "libnginx-mod-stream",
   openssl: "openssl",
   pgbench: "postgresql",
   postgres: "postgresql",
   psql: "postgresql-client",
+  promtool: "prometheus",
   "redis-cli": "redis-tools",
   "redis-server": "redis-server",
   setpriv: "util-linux",
@@ -22,6 +27,8 @@ export const packages = {
   ssh: "openssh-client",
   "ssh-keygen": "openssh-client",
   sshd: "openssh-server",
+  tmux: "tmux",
+  unshare: "util-linux",
   wrk: "wrk",
 };
 

@@ -54,7 +54,8 @@ test("installs from Debian what is missing, and only that, and has no server of 
   using machine = new Machine({ test: "echo '1 passed, 0 failed'", present, files: [] });
   const { code } = await machine.run();
   const missing = ["socat", "wrk", "openssl", "haproxy", "libnginx-mod-stream", "postgresql", "postgresql-client"];
-  const install = `install -y --no-install-recommends ${missing.join(" ")} openssh-server gcc libc6-dev`;
+  const added = "chromium prometheus tmux util-linux coreutils mount";
+  const install = `install -y --no-install-recommends ${missing.join(" ")} openssh-server gcc libc6-dev ${added}`;
   expect(machine.calls("apt-get")).toEqual(["update", install]);
   expect(machine.calls("policy-rc.d")).toEqual(["101"]);
   expect(machine.read(policy)).toBeUndefined();
