@@ -72,7 +72,7 @@ async function main(): Promise<number> {
 /** What is checked before the tests; the names of those that failed. */
 async function runChecks(): Promise<string[]> {
   const checks: readonly { name: string; command: readonly string[] }[] = [
-    { name: "types", command: ["check", "--no-script"] },
+    { name: "types", command: ["check", "-b", "--no-script"] },
     { name: "format", command: ["fmt", "--check", "--no-script"] },
     // Its own interpreter would be Node, which need not be here.
     { name: "lint", command: ["--bun", join("node_modules", "oxlint", "bin", "oxlint"), "--deny-warnings"] },
