@@ -1,6 +1,7 @@
 /** Where the configuration of a command comes from, and how its problems are told. */
 import { networkInterfaces } from "node:os";
-import { formatDiagnostic, type Diagnostic, type SystemFacts } from "../config/load.ts";
+import { formatDiagnostic, loadConfig, type Diagnostic, type SystemFacts } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
 import { spliceDescriptors, spliceSessionsMax } from "../forward/splice/capacity.ts";
 import { spliceMissing } from "../forward/splice/probe.ts";
 import { descriptorLimit } from "../sys/descriptor-limit.ts";
@@ -16,9 +17,16 @@ export function systemFacts(): SystemFacts {
   return { fdLimit, fdReserve: descriptorReserve, spliceFds, localHosts: localHosts() };
 }
 
-/** The addresses of this machine. */
-function localHosts(): string[] {
-  return Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address));
+/**
+ * The addresses of this machine; none where the system does not tell them, such as under a RestrictAddressFamilies= of
+ * systemd without AF_NETLINK: then an endpoint that leads back to a listener by one of them is not found out.
+ */
+export function localHosts(interfaces: typeof networkInterfaces = networkInterfaces): string[] {
+  try {
+    return Object.values(interfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address));
+  } catch {
+    return [];
+  }
 }
 
 /** The file to read: as asked for, else as in the environment, else `config.toml`. Throws a `UsageError`. */
@@ -26,6 +34,34 @@ export function configFile(asked: string | undefined, { env }: CommandSurroundin
   const file = asked ?? env["SLUICE_CONFIG"] ?? "config.toml";
   if (file === "") throw new UsageError("SLUICE_CONFIG is empty, wanted the path of a file");
   return file;
+}
+
+/** What reading the configuration again came to; problems and warnings are lines as they are told at start. */
+export type Reread =
+  | { readonly ok: true; readonly config: Config; readonly warnings: readonly string[] }
+  | { readonly ok: false; readonly problems: readonly string[] };
+
+/**
+ * Reads, whenever it is called, the same file again and the files that it and the environment name; the variables themselves
+ * are those of now. A relative path is one of the folder that the process was started in, which it never leaves.
+ * `system` is what the configuration had to fit at start: the runtime does not raise its limit of descriptors a second time
+ * (Bun 1.4.5), and whether splicing works can't be tried out once the descriptors are used up. `engine` is the one that runs.
+ */
+export function rereading(
+  file: string,
+  env: CommandSurroundings["env"],
+  system: SystemFacts,
+  engine: Config["forwarding"]["engine"],
+): () => Promise<Reread> {
+  const variables = { ...env };
+  const splices = engine !== "copy";
+  return async () => {
+    // The machine's addresses may be others by now.
+    const loaded = await loadConfig(file, variables, { ...system, splices, localHosts: localHosts() }, "again");
+    return loaded.ok
+      ? { ok: true, config: loaded.config, warnings: loaded.warnings.map(formatDiagnostic) }
+      : { ok: false, problems: loaded.problems.map(formatDiagnostic) };
+  };
 }
 
 /** Writes each problem on a line of standard error. */

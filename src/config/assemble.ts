@@ -74,9 +74,10 @@ const CONNECTIONS: Path = ["limits", "connections"];
 function fitLimits(draft: Draft<Config>, tree: unknown, system: SystemFacts): Fit {
   const connections = draft.limits?.connections;
   if (connections === undefined) return { kind: "fits" };
-  const spliceFds = draft.forwarding?.engine === "copy" ? 0 : (system.spliceFds ?? 0);
+  const { spliceFds = 0, splices = false } = system;
+  const engineFds = draft.forwarding?.engine === "copy" && !splices ? 0 : spliceFds;
   const checks = draft.backends?.some((backend) => backend?.health !== undefined) === true ? checksAtOnceMax : 0;
-  const facts = { ...system, fdReserve: system.fdReserve + spliceFds + checks };
+  const facts = { ...system, fdReserve: system.fdReserve + engineFds + checks };
   return fitConnections(connections, valueAt(tree, CONNECTIONS) !== undefined, facts);
 }
 
@@ -150,20 +151,11 @@ function pathOf(issue: v.BaseIssue<unknown>): Path {
   return (issue.path ?? []).map((item) => item.key as string | number);
 }
 
-/**
- * Whatever is wrong inside a table that is not built yet: the table is the problem. A key that is not built yet shows what was
- * written, not what it was read as.
- */
+/** A key that is not built yet shows what was written, not what it was read as. */
 function plannedFinding(path: Path, issue: v.BaseIssue<unknown>, tree: unknown): Finding | undefined {
-  for (const length of path.keys()) {
-    const at = path.slice(0, length + 1);
-    const [member, name] = [memberAt(declaration, at), at.at(-1)];
-    if (member?.planned === undefined || typeof name !== "string") continue;
-    const message = notSupported(name, member, valueAt(tree, at));
-    if (member.sort !== "key") return { path: at, at: "key", message };
-    if (issue.type === "check") return { path: at, at: "value", message };
-  }
-  return undefined;
+  const member = memberAt(declaration, path);
+  if (member?.sort !== "key" || member.planned === undefined || issue.type !== "check") return undefined;
+  return { path, at: "value", message: notSupported(member, valueAt(tree, path)) };
 }
 
 function memberAt(members: Members, path: Path): Member | undefined {

@@ -3,6 +3,7 @@ import { didYouMean } from "../core/did-you-mean.ts";
 import type { ReadText } from "../tls/files.ts";
 import { checkAddresses } from "./address-checks.ts";
 import { checkBackends } from "./backend-checks.ts";
+import { checkCircles } from "./circle-checks.ts";
 import type { SystemFacts } from "./descriptors.ts";
 import { child, type Finding, type Path, valueAt } from "./diagnostic.ts";
 import { variablePart } from "./environment.ts";
@@ -39,7 +40,8 @@ export function check(
   checkNames("listener", tree, problem);
   checkNames("backend", tree, problem);
   checkReferences(tree, findings);
-  checkAddresses(draft, tree, localHosts, findings);
+  checkAddresses(draft, findings);
+  checkCircles(draft, tree, localHosts, findings);
   checkTimeouts(draft, tree, problem);
   checkRoutes(draft, findings);
   checkBackends(draft, findings);

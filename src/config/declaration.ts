@@ -13,7 +13,10 @@ export interface Key<K extends Kind = Kind> {
   readonly example: TomlValue | undefined;
   /** The members of a list's elements, where they may be tables. */
   readonly element: Members | undefined;
-  readonly planned?: Planned;
+  /** True for what is declared and documented, but not built: there is nothing but its default yet. */
+  readonly planned?: true;
+  /** True for what is decided when the program starts: a reload leaves it as it is. */
+  readonly startOnly?: true;
 }
 
 /** A table; how it behaves when the file does not have it is its `sort`. */
@@ -22,7 +25,6 @@ export interface Table<M extends Members = Members, Sort extends TableSort = Tab
   readonly doc: string;
   readonly members: M;
   readonly schema: v.GenericSchema<unknown, Record<string, unknown>>;
-  readonly planned?: Planned;
 }
 
 /**
@@ -32,13 +34,6 @@ export interface Table<M extends Members = Members, Sort extends TableSort = Tab
  * - `overrides`: in an entry, absent keys are taken from the top-level table of the same name.
  */
 export type TableSort = "table" | "optional table" | "tables" | "overrides";
-
-/**
- * What is declared and documented, but not built:
- * - `hidden`: the program does not see it.
- * - `fixed`: the program sees its default, and there is nothing but the default yet.
- */
-export type Planned = "hidden" | "fixed";
 
 /** What may stand under a name in a table. */
 export type Member = Key | Table;
@@ -84,13 +79,16 @@ export function overrides<M extends Members>(doc: string, of: Table<M, "table">)
 }
 
 /** Marks what is not built: anything but its default is refused as not supported yet. Building it removes this one word. */
-export function planned<M extends Member>(member: M): M & { readonly planned: "hidden" } {
-  return { ...member, planned: "hidden" };
+export function planned<M extends Key>(member: M): M & { readonly planned: true } {
+  return { ...member, planned: true };
 }
 
-/** As {@link planned}, for a key whose default the program already relies on. */
-export function fixed<M extends Key>(member: M): M & { readonly planned: "fixed" } {
-  return { ...member, planned: "fixed" };
+/**
+ * Marks what can't change while the program runs: what differs after a reload holds from the next start on. A table that
+ * turns something on by being there, and has such a key, comes and goes with a start as well. Not for entries of lists.
+ */
+export function startOnly<M extends Key>(member: M): M & { readonly startOnly: true } {
+  return { ...member, startOnly: true };
 }
 
 /** The valibot schema of a table: from the file's form to values, still under the file's names. */
@@ -111,11 +109,14 @@ export function isRequired(member: Member): boolean {
 function memberSchema(name: string, member: Member): v.GenericSchema {
   const schema =
     member.sort === "key" ? member.kind.schema : member.sort === "tables" ? listSchema(name, member) : member.schema;
-  if (!member.planned) return schema;
-  const nothingAsked = asksForNothing(member, schema);
+  if (member.sort !== "key" || member.planned === undefined) return schema;
+  const fallback = v.parse(schema, member.fallback);
   return v.pipe(
     schema,
-    v.check(nothingAsked, (issue) => notSupported(name, member, issue.input)),
+    v.check(
+      (value) => Bun.deepEquals(value, fallback),
+      (issue) => notSupported(member, issue.input),
+    ),
   );
 }
 
@@ -128,18 +129,9 @@ function fallbackOf(member: Member): unknown {
   return member.sort === "table" || member.sort === "overrides" ? {} : member.sort === "tables" ? [] : undefined;
 }
 
-/** A planned value is accepted when it equals the default. A table that turns something on by being there has no default. */
-function asksForNothing(member: Member, schema: v.GenericSchema): (value: unknown) => boolean {
-  const fallback = fallbackOf(member);
-  if (fallback === undefined) return () => false;
-  const nothing = v.parse(schema, fallback);
-  return (value) => Bun.deepEquals(value, nothing);
-}
-
 /** What is wrong with a value of something planned. */
-export function notSupported(name: string, member: Member, value: unknown): string {
-  if (member.sort !== "key" || member.fallback === undefined) return `${name} is not supported yet, wanted it left out`;
-  return `found ${describe(value)}, which is not supported yet, wanted the default, ${tomlText(member.fallback)}`;
+export function notSupported({ fallback = "" }: Key, value: unknown): string {
+  return `found ${describe(value)}, which is not supported yet, wanted the default, ${tomlText(fallback)}`;
 }
 
 /** valibot asks for one message for three things: a value that is no table, a missing key, an unknown key. Unknown keys are found elsewhere. */
@@ -147,23 +139,20 @@ function tableMessage(issue: v.BaseIssue<unknown>): string {
   return issue.expected === "Object" ? found("a table")(issue) : "is missing";
 }
 
-/* The program's types follow from the declaration: names in camelCase with their unit, what is planned left out. */
+/* The program's types follow from the declaration: names in camelCase with their unit. */
 
 /** What a table's keys become in the program. */
 export type Output<M extends Members> = {
   -readonly [Name in keyof M & string as OutputName<Name, M[Name]>]: OutputValue<M[Name]>;
 };
 
-type OutputName<Name extends string, M> = M extends { readonly planned: "hidden" }
-  ? never
-  : M extends Key<infer K>
+type OutputName<Name extends string, M> =
+  M extends Key<infer K>
     ? `${Camel<Name>}${K["unit"]}`
-    : M extends Table<infer Inner, infer Sort>
-      ? Inner[keyof Inner] extends { readonly planned: "hidden" }
-        ? never
-        : Sort extends "tables"
-          ? `${Camel<Name>}s`
-          : Camel<Name>
+    : M extends Table<Members, infer Sort>
+      ? Sort extends "tables"
+        ? `${Camel<Name>}s`
+        : Camel<Name>
       : never;
 
 type OutputValue<M> =
@@ -185,11 +174,6 @@ type Camel<Name extends string> = Name extends `${infer Head}_${infer Tail}`
 export function outputName(tomlName: string, member: Member): string {
   const camel = tomlName.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
   return member.sort === "key" ? `${camel}${member.kind.unit}` : member.sort === "tables" ? `${camel}s` : camel;
-}
-
-/** True when nothing of a member reaches the program yet. */
-export function isHidden(member: Member): boolean {
-  return member.planned === "hidden" || (member.sort !== "key" && Object.values(member.members).every(isHidden));
 }
 
 /** True for tables whose entries have names; variables reach no others. */

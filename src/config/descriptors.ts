@@ -8,6 +8,8 @@ export interface SystemFacts {
   fdReserve: number;
   /** How many more the splice engine may need; absent where it can't be used. */
   spliceFds?: number;
+  /** True where it needs them whatever the configuration says: it runs already. */
+  splices?: boolean;
   /** The addresses of this machine; those of loopback need not be among them. */
   localHosts?: readonly string[];
 }

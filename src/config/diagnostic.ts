@@ -30,9 +30,12 @@ export interface Diagnostic {
 /** One line: `config.toml:14:9 listener.web.backend: unknown backend "ap" (did you mean "app"?)`. */
 export function formatDiagnostic(diagnostic: Diagnostic): string {
   const where = [sourceText(diagnostic.source), diagnostic.path].filter((part) => part !== "").join(" ");
-  const line = where === "" ? diagnostic.message : `${where}: ${diagnostic.message}`;
-  // Names of files and variables may hold anything; a line stays one line, and a terminal is not steered by it.
-  return line.replace(
+  return oneLine(where === "" ? diagnostic.message : `${where}: ${diagnostic.message}`);
+}
+
+/** Names of files and variables, and text in quotes, may hold anything; a line stays one line, and a terminal is not steered by it. */
+export function oneLine(text: string): string {
+  return text.replace(
     /[\p{Cc}\u2028\u2029]/gu,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

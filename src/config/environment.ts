@@ -57,7 +57,7 @@ export function variablePart(name: string): string {
  */
 function createEntries(members: Members, tree: Tree, variables: string[]): void {
   for (const [listName, member] of Object.entries(members)) {
-    if (member.sort !== "tables" || member.planned !== undefined || tree[listName] !== undefined) continue;
+    if (member.sort !== "tables" || tree[listName] !== undefined) continue;
     const prefix = `${PREFIX}_${variablePart(listName)}_`;
     const suffixes = [...keySuffixes(member.members)].toSorted((a, b) => b.length - a.length);
     const names = new Set<string>();
@@ -95,7 +95,7 @@ function collectTargets(members: Members, value: unknown, prefix: string, path: 
       collectTargets(member.members, inside, variable, [...path, name], targets);
     } else if (!hasNames(member)) {
       targets.none.set(variable, `a ${name} has no name to be addressed by, wanted it in the file`);
-    } else if (member.planned === undefined && Array.isArray(inside)) {
+    } else if (Array.isArray(inside)) {
       for (const [index, entry] of inside.entries()) {
         collectEntry(member.members, entry, variable, [...path, name, index], targets);
       }
@@ -162,11 +162,7 @@ function set(tree: Tree, target: Target, text: string): void {
   let table: Record<string | number, unknown> = tree;
   for (const step of target.path.slice(0, -1)) {
     const inside = child(table, step);
-    // A copy, because what is not built yet is still the caller's own value.
-    const next = (Array.isArray(inside) ? [...inside] : isTable(inside) ? { ...inside } : {}) as Record<
-      string | number,
-      unknown
-    >;
+    const next = (Array.isArray(inside) || isTable(inside) ? inside : {}) as Record<string | number, unknown>;
     table[step] = next;
     table = next;
   }

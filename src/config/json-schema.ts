@@ -37,5 +37,6 @@ function describeElements(members: Members, property: object): void {
 }
 
 function sentence(member: Member): string {
-  return member.planned ? `${member.doc} Not supported yet.` : member.doc;
+  const { doc, planned, startOnly }: { doc: string; planned?: true; startOnly?: true } = member;
+  return `${doc}${startOnly ? " Read at start only." : ""}${planned ? " Not supported yet." : ""}`;
 }

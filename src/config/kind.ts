@@ -60,7 +60,10 @@ export function workers() {
   const number = v.pipe(v.number(wanted), v.integer(wanted), v.minValue(1, wanted), v.maxValue(1024, wanted));
   // "auto" becomes NaN, which is never the default; whoever builds workers decides what it is.
   const schema = v.pipe(v.union([number, v.literal("auto", wanted)], wanted), v.transform(Number));
-  return kind(schema, "", "whole number, 1 … 1_024, or `auto`", { fromText: numberFromText });
+  return kind(schema, "", "whole number, 1 … 1_024, or `auto`", {
+    fromText: numberFromText,
+    toToml: (count) => (Number.isNaN(count) ? "auto" : count),
+  });
 }
 
 /** One word of a closed set. */

@@ -1,5 +1,5 @@
 /** The effective configuration as TOML that loads again to the same configuration. */
-import { isHidden, type Key, type Members, outputName, type Table } from "./declaration.ts";
+import { type Key, type Members, outputName, type Table } from "./declaration.ts";
 import { type Config, declaration } from "./schema.ts";
 import { overshadowedTimeouts } from "./timeout-order.ts";
 import { type TomlValue, tomlText } from "./toml-text.ts";
@@ -29,7 +29,6 @@ type Values = Readonly<Record<string, unknown>>;
 
 /** The tables that a member is printed as: none, one, or one for each entry. */
 function entriesOf(name: string, member: Table, values: Values): Values[] {
-  if (isHidden(member)) return [];
   const value = values[outputName(name, member)];
   if (value === undefined) return [];
   return Array.isArray(value) ? (value as Values[]) : [value as Values];
@@ -45,7 +44,7 @@ function addTable(
   comments?: ReadonlyMap<string, string>,
 ): void {
   lines.push(table.sort === "tables" ? `[[${path}]]` : `[${path}]`);
-  const members = Object.entries(table.members).filter(([, member]) => !isHidden(member));
+  const members = Object.entries(table.members);
   for (const [name, member] of members) {
     if (member.sort !== "key") continue;
     const comment = comments?.get(name);
@@ -63,7 +62,15 @@ function addTable(
 }
 
 function shown(key: Key, value: unknown): TomlValue {
-  return key.kind.secret && value !== "" ? MASK : key.kind.toToml(value);
+  const written = key.kind.toToml(value);
+  return key.kind.secret ? masked(written) : written;
+}
+
+/** Of a table of secrets the names stay. */
+function masked(value: TomlValue): TomlValue {
+  if (value === "") return value;
+  if (typeof value !== "object" || Array.isArray(value)) return MASK;
+  return Object.fromEntries(Object.entries(value).map(([name, inside]) => [name, masked(inside)]));
 }
 
 /** The table with the keys alone whose values differ from those of the table that it overrides. */

@@ -1,5 +1,5 @@
-/** From the file's names to the program's: camelCase with units, planned members left out, a listener's timeouts merged. */
-import { isHidden, type Key, type Members, type Output, outputName } from "./declaration.ts";
+/** From the file's names to the program's: camelCase with units, a listener's timeouts merged. */
+import { type Key, type Members, type Output, outputName } from "./declaration.ts";
 
 /**
  * Turns validated values under the file's names into what the program sees. A value that is missing because it was
@@ -18,7 +18,6 @@ function renamed(
   // The table that this one overrides stands at the top level, declared before it.
   const top = root ?? output;
   for (const [tomlName, member] of Object.entries(members)) {
-    if (isHidden(member)) continue;
     const name = outputName(tomlName, member);
     const value = values[tomlName];
     switch (member.sort) {

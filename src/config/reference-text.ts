@@ -28,8 +28,10 @@ endpoints = ["127.0.0.1:9000", "127.0.0.1:9001"]
 - **Addresses** are \`"127.0.0.1:80"\`, \`"[::1]:80"\` or \`"name:80"\`. In \`listen\`, \`":80"\` is short for \`"0.0.0.0:80"\`, every IPv4 address; \`"[::]:80"\` is every IPv6 and IPv4 address. An endpoint needs its host. Both may be the path of a Unix socket, \`"unix:/run/x.sock"\`; an endpoint may be a service, \`"srv:_pg._tcp.example.com"\`.
 - **CIDRs** are networks, \`"10.0.0.0/8"\`, \`"2001:db8::/32"\`, or single addresses, \`"192.0.2.7"\`. An address beyond its prefix, \`"10.1.2.3/8"\`, is refused.
 - **Bytes** are text with escapes: \`\\x1f\` (any byte), \`\\r\`, \`\\n\`, \`\\t\`, \`\\0\`, \`\\\\\`; all else counts as its UTF-8. In double quotes TOML itself takes \`\\\\\` for one backslash and knows no \`\\0\`: write \`\\x5c\` and \`\\x00\` there, or single quotes.
-- **Files** are paths, relative to the working directory of the process; \`""\` is none.
+- **Files** are paths, relative to the working directory of the process; \`""\` is none. They are read again on a reload, so that none is a pipe.
+- **Headers** are a table, \`{ x-api-key = "…" }\`; in a variable \`x-api-key=…,x-tenant=a%20b\`, percent-encoded, as OpenTelemetry has it.
 - **Names** of listeners and backends have at most 64 letters, digits, \`-\` and \`_\`, and begin with a letter or a digit. No two may differ only in case, \`-\` and \`_\`, because variables could not tell them apart.
+- A reload (SIGHUP, \`POST /reload\`) changes everything but what is marked **read at start only**: that holds from the next start on, and the reload says so. The same goes for adding or removing \`[admin]\`.
 - What is marked **not supported yet** is accepted at its default, which asks for nothing, and refused otherwise.
 - The file is UTF-8, at most 1 MiB.
 
@@ -58,7 +60,7 @@ export const AFTER = `
 - A Unix socket alone has a \`mode\`. Its clients have no addresses: \`allow\`, \`deny\`, \`connections_per_ip\` and \`rate_per_ip\` need \`accept_proxy\` there, and nobody can be \`trusted\`.
 - The files of TLS can be read, keys belong to their certificates, and no key has a passphrase. Where the endpoints are verified, a Unix socket needs \`server_name\`.
 - A check of type \`exchange\` sends or expects something; no \`interval\`, no \`timeout\` and no \`eject.for\` is \`"0s"\`.
-- Warnings: a backend that no listener uses; a route that never decides, because one before it takes all that it would or its conditions exclude each other; a certificate that is past its time; \`accept_proxy\` without \`trusted\` on an address that is not loopback, and \`trusted\` without \`accept_proxy\`; \`on_down = "close"\` without checks; a check over HTTP/1 of endpoints that may agree on \`h2\`; endpoints that all have the weight 0.
+- Warnings: a backend that no listener uses; a route that never decides, because one before it takes all that it would or its conditions exclude each other; a certificate that is past its time; \`accept_proxy\` without \`trusted\` on an address that is not loopback, and \`trusted\` without \`accept_proxy\`; \`on_down = "close"\` without checks; traces that go to a listener of this program; a check over HTTP/1 of endpoints that may agree on \`h2\`; endpoints that all have the weight 0.
 
 ## Diagnostics
 

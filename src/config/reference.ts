@@ -21,20 +21,20 @@ function sections(members: Members, parent: string, variable: string | undefined
     const path = parent === "" ? name : `${parent}.${name}`;
     const inner = variableOf(variable, name, member);
     parts.push(`${level} ${member.sort === "tables" ? `\`[[${path}]]\`` : `\`[${path}]\``}`);
-    parts.push(member.planned ? `${member.doc} **Not supported yet.**` : member.doc);
+    parts.push(member.doc);
     // A listener's timeouts are the keys of [timeouts], without defaults of their own.
     if (member.sort === "overrides") {
       parts.push(`The keys of \`[${name}]\`; variables begin with \`${inner}_\`.`);
       continue;
     }
-    parts.push(keyTable(member.members, inner, member.planned !== undefined));
+    parts.push(keyTable(member.members, inner));
     parts.push(...sections(member.members, path, inner, "###"));
   }
   return parts;
 }
 
 function variableOf(parent: string | undefined, name: string, table: Table): string | undefined {
-  if (parent === undefined || table.planned !== undefined) return undefined;
+  if (parent === undefined) return undefined;
   const begin = `${parent}_${variablePart(name)}`;
   if (table.sort !== "tables") return begin;
   return hasNames(table) ? `${begin}_<NAME>` : undefined;
@@ -42,21 +42,24 @@ function variableOf(parent: string | undefined, name: string, table: Table): str
 
 function elementSection(parent: string, name: string, members: Members, level: string): string[] {
   const title = `${level} An element of \`${parent}.${name}\``;
-  return [title, "An address in quotes, or a table with these keys.", keyTable(members, undefined, false)];
+  return [title, "An address in quotes, or a table with these keys.", keyTable(members, undefined)];
 }
 
-function keyTable(members: Members, variable: string | undefined, plannedTable: boolean): string {
+function keyTable(members: Members, variable: string | undefined): string {
   const rows = Object.entries(members).flatMap(([name, member]) => {
     if (member.sort !== "key") return [];
-    const later = member.planned !== undefined && !plannedTable ? " **Not supported yet.**" : "";
     const inVariables = variable === undefined || name === "name" ? [] : [`\`${variable}_${variablePart(name)}\``];
-    const row = [`\`${name}\``, member.kind.says, defaultText(member), `${member.doc}${later}`];
+    const row = [`\`${name}\``, member.kind.says, defaultText(member), meaning(member)];
     return [variable === undefined ? row : [...row, inVariables[0] ?? ""]];
   });
   return markdownTable([
     ["key", "value", "default", "meaning", ...(variable === undefined ? [] : ["variable"])],
     ...rows,
   ]);
+}
+
+function meaning({ doc, planned, startOnly }: Key): string {
+  return `${doc}${startOnly ? " **Read at start only.**" : ""}${planned ? " **Not supported yet.**" : ""}`;
 }
 
 function defaultText(member: Key): string {

@@ -1,7 +1,6 @@
 /** The configuration: every table and key with its type, its default and its sentence in the reference. The program's types are derived from it. */
 import * as v from "valibot";
 import {
-  fixed,
   key,
   optionalTable,
   type Output,
@@ -9,6 +8,7 @@ import {
   planned,
   required,
   schemaOf,
+  startOnly,
   table,
   tables,
 } from "./declaration.ts";
@@ -31,6 +31,7 @@ import {
 import { byteText, file, fileList, protocolList, serverList, serverName, statusRanges } from "./list-kinds.ts";
 import { programForm } from "./program-form.ts";
 import type { TomlValue } from "./toml-text.ts";
+import { collectorUrl, headers, serviceName } from "./tracing-kinds.ts";
 
 /** More connections than any machine has descriptors for; a larger number is a typing mistake. */
 const CONNECTIONS_MAX = 10_000_000;
@@ -124,7 +125,7 @@ const listener = {
   ),
   timeouts: overrides("Timeouts of this listener, where they differ from `[timeouts]`.", timeouts),
   tls: optionalTable(
-    "Ends TLS here; backends get the plain bytes. Certificates are read again on SIGHUP.",
+    "Ends TLS here; backends get the plain bytes. Certificates are read again on a reload.",
     listenerTls,
   ),
   route: tables(
@@ -196,7 +197,7 @@ const backend = {
   on_down: key(
     oneOf(["keep", "close"]),
     "keep",
-    "What happens to open connections when active checks find their endpoint down.",
+    "What happens to open connections when active checks, or an operator, say that their endpoint is down.",
   ),
   tls: optionalTable("Speaks TLS to the endpoints.", {
     server_name: key(serverName(), "", "The name to ask for and to verify; the endpoint's host when empty."),
@@ -243,12 +244,14 @@ const backend = {
 /** The whole file, table by table in the order of the reference. */
 export const declaration = {
   forwarding: table("How bytes are moved.", {
-    engine: key(
-      oneOf(["auto", "copy", "splice"]),
-      "auto",
-      "Who moves the bytes: `copy` is the sockets of the runtime, `splice` the kernel (Linux with glibc; the start fails elsewhere); `auto` begins each connection with `copy` and moves it to `splice` when it shows to be bulk or busy.",
+    engine: startOnly(
+      key(
+        oneOf(["auto", "copy", "splice"]),
+        "auto",
+        "Who moves the bytes: `copy` is the sockets of the runtime, `splice` the kernel (Linux with glibc; the start fails elsewhere); `auto` begins each connection with `copy` and moves it to `splice` when it shows to be bulk or busy.",
+      ),
     ),
-    workers: fixed(key(workers(), 1, "Processes that share the listening sockets.")),
+    workers: startOnly(planned(key(workers(), 1, "Processes that share the listening sockets."))),
   }),
   limits: table("What the proxy takes on at once.", {
     connections: key(
@@ -289,22 +292,34 @@ export const declaration = {
       'DNS servers, `["127.0.0.1:5353"]`, without a port on 53; empty means the system\'s, and its hosts file.',
     ),
   }),
-  admin: optionalTable("The admin server: health, readiness, status. Absent means none.", {
-    listen: required(listenAddress(), "127.0.0.1:9900", "Its address. One that is not loopback needs a token."),
+  admin: optionalTable("The admin server: probes, metrics, status and the dashboard. Absent means none.", {
+    listen: startOnly(
+      required(listenAddress(), "127.0.0.1:9900", "Its address. One that is not loopback needs a token."),
+    ),
     token: key(secret(), "", "The bearer token to ask for; better as `SLUICE_ADMIN_TOKEN_FILE`. Empty means none."),
     ready_needs_backends: key(boolean(), true, "Not ready while a backend that a listener needs has nothing up."),
   }),
   log: table("What is written to standard output, one line each.", {
     level: key(oneOf(["debug", "info", "warn", "error"]), "info", "The least important level that is written."),
-    format: key(oneOf(["auto", "json", "pretty"]), "auto", "`auto` is pretty on a terminal and JSON elsewhere."),
+    format: startOnly(
+      key(oneOf(["auto", "json", "pretty"]), "auto", "`auto` is pretty on a terminal and JSON elsewhere."),
+    ),
     access: key(boolean(), true, "One record a connection, when it ends."),
   }),
-  tracing: planned(
-    optionalTable("Traces over OTLP. Absent means off.", {
-      otlp: required(text("URL"), "http://127.0.0.1:4318", "Where traces are sent."),
-      sample: key(fraction(0, 1), 1, "The share of connections that is traced."),
-    }),
-  ),
+  tracing: optionalTable("Traces, over OTLP/HTTP: a span for each connection. Absent means off.", {
+    otlp: required(
+      collectorUrl(),
+      "http://127.0.0.1:4318",
+      "The base URL of the collector; `/v1/traces` is appended, as OTLP has it.",
+    ),
+    sample: key(fraction(0, 1), 1, "The share of connections that is traced."),
+    service: key(serviceName(), "sluice", "The name of this program in traces (`service.name`)."),
+    headers: key(
+      headers(),
+      {},
+      "Sent with each request, such as the key of a hosted collector; better as `SLUICE_TRACING_HEADERS_FILE`.",
+    ),
+  }),
 };
 
 /** The valibot schema of the whole file. */

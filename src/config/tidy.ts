@@ -31,11 +31,6 @@ export function isTable(value: unknown): value is Record<string, unknown> {
 }
 
 function keep(tree: Tree, name: string, member: Member, value: unknown, findings: Finding[], path: Path): void {
-  // What is not built yet is refused as a whole; what is wrong inside it does not matter.
-  if (member.planned !== undefined) {
-    tree[name] = value;
-    return;
-  }
   switch (member.sort) {
     case "key":
       tree[name] = value;

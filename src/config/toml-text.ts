@@ -16,8 +16,12 @@ export function tomlText(value: TomlValue): string {
   }
   if (typeof value === "boolean") return String(value);
   if (isList(value)) return `[${value.map(tomlText).join(", ")}]`;
-  const entries = Object.entries(value).map(([key, inner]) => `${key} = ${tomlText(inner)}`);
+  const entries = Object.entries(value).map(([key, inner]) => `${keyText(key)} = ${tomlText(inner)}`);
   return entries.length === 0 ? "{}" : `{ ${entries.join(", ")} }`;
+}
+
+function keyText(key: string): string {
+  return /^[A-Za-z0-9_-]+$/.test(key) ? key : tomlText(key);
 }
 
 function isList(value: TomlValue): value is readonly TomlValue[] {

@@ -361,14 +361,9 @@ describe("refuses the configuration when", () => {
       "something is asked for that is not there yet",
       `[forwarding]
        workers = ▸2
-       ▸[tracing]
-       otlp = "http://127.0.0.1:4318"
        ${web}
        ${app}`,
-      [
-        "forwarding.workers: found 2, which is not supported yet, wanted the default, 1",
-        "tracing: tracing is not supported yet, wanted it left out",
-      ],
+      ["forwarding.workers: found 2, which is not supported yet, wanted the default, 1"],
     ],
   ];
   test.each(problems)("%s", async (_, marked, said) => {
@@ -390,9 +385,14 @@ test("a configuration with every key there is prints as one that means the same 
   const { config } = await folder.load(everything);
   const printed = await print();
   expect(printed).toContain('\ntoken = "********"\n');
+  expect(printed).toContain('\nheaders = { x-api-key = "********", "x.tenant" = "********" }\n');
   expect(printed).not.toContain("hunter2");
   const again = await folder.load(printed);
-  expect(again.config).toEqual({ ...config!, admin: { ...config!.admin!, token: "********" } });
+  expect(again.config).toEqual({
+    ...config!,
+    admin: { ...config!.admin!, token: "********" },
+    tracing: { ...config!.tracing!, headers: { "x-api-key": "********", "x.tenant": "********" } },
+  });
   expect(await print()).toBe(printed);
 });
 
@@ -441,7 +441,7 @@ describe("variables", () => {
       SLUICE_BACKEND_APP_HEALTH_STATUS: "1",
       SLUICE_LISTENER_WEB_ROUTE_0_HOST: "a.test",
       SLUICE_LISTENER_WEB_TLS_CERT: good.certFile,
-      SLUICE_TRACING_SAMPLE: "1",
+      SLUICE_TRACING_SAMPLE: "0.5",
     };
     const route = '[[listener.route]]\nhost = "b.test"\nbackend = "app"';
     const { code, lines } = await check(`${web}\n${route}\n${app}`, { env });
@@ -452,7 +452,7 @@ describe("variables", () => {
       'SLUICE_BACKEND_APP_HEALTH_STATUS backend.app.health.status: found "1", wanted HTTP statuses from 100 to 599, such as "200", "200-399" or "200,301-302"',
       "SLUICE_LISTENER_WEB_ROUTE_0_HOST: unknown variable, a route has no name to be addressed by, wanted it in the file",
       'SLUICE_LISTENER_WEB_TLS_CERT listener.web.tls.key: is missing, wanted for example key = "key.pem"',
-      "SLUICE_TRACING_SAMPLE tracing: tracing is not supported yet, wanted it left out",
+      'SLUICE_TRACING_SAMPLE tracing.otlp: is missing, wanted for example otlp = "http://127.0.0.1:4318"',
       "sluice: the configuration is not valid: 7 problems",
     ]);
     expect(code).toBe(2);
@@ -512,7 +512,6 @@ function places(marked: string, said: readonly string[]): string[] {
 function unused(members: Members, value: unknown, path = ""): string[] {
   const entries = (Array.isArray(value) ? value : [value]) as Record<string, unknown>[];
   return Object.entries(members).flatMap(([name, member]) => {
-    if (member.planned === "hidden") return [];
     const inside = entries.flatMap((entry) => entry[name] ?? []);
     if (inside.length === 0) return entries.some((entry) => Object.hasOwn(entry, name)) ? [] : [`${path}${name}`];
     const below = member.sort === "key" ? member.element : member.members;
@@ -647,4 +646,10 @@ ready_needs_backends = false
 level = "debug"
 format = "pretty"
 access = false
+
+[tracing]
+otlp = "https://otlp.test:4318/base/"
+sample = 0.01
+service = "edge"
+headers = { x-api-key = "hunter2", "x.tenant" = "a b" }
 `;

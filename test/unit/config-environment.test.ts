@@ -118,17 +118,19 @@ describe("a variable sets its key", () => {
       SLUICE_LISTENER_WEB_BACKEND: "app",
       SLUICE_BACKEND_APP_ENDPOINTS: "127.0.0.1:9000",
       SLUICE_ADMIN_LISTEN: "127.0.0.1:9900",
+      SLUICE_TRACING_OTLP: "http://127.0.0.1:4318",
     };
     const env: Record<string, string> = {};
     for (const { variable, fallback } of rows) {
       const name = variable.replace("LISTENER_<NAME>", "LISTENER_WEB").replace("BACKEND_<NAME>", "BACKEND_APP");
-      env[name] = required[name] ?? fallback.replace(/^`"?(.*?)"?`$/, "$1").replace("[]", "");
+      env[name] = required[name] ?? fallback.replace(/^`"?(.*?)"?`$/, "$1").replace(/^(\[\]|\{\})$/, "");
     }
     // Each of the tables that are off is turned on by its variables.
     const on = {
       ...listenerWith({ tls: { cert: certFile, key: keyFile } }),
       ...backendWith({ tls: {}, health: {}, eject: {} }),
       admin: { listen: "127.0.0.1:9900" },
+      tracing: { otlp: "http://127.0.0.1:4318" },
     };
     expect(configOf({}, env)).toEqual(configOf(on));
   });
@@ -296,7 +298,7 @@ describe("a value that is refused stands at its variable", () => {
       "127.0.0.1,dns",
       'resolver.servers.1: found "dns", wanted an IP address with or without a port, such as "127.0.0.1:5353"',
     ],
-    ["SLUICE_TRACING_SAMPLE", "0.5", "tracing: tracing is not supported yet, wanted it left out"],
+    ["SLUICE_TRACING_SAMPLE", "0.5", 'tracing.otlp: is missing, wanted for example otlp = "http://127.0.0.1:4318"'],
   ];
   test.each(rows)("%s=%s", (variable, text, ...lines) => {
     const { problems } = fromValue({}, { [variable]: text });

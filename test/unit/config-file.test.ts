@@ -485,7 +485,7 @@ backend = "ap"
       "config.toml:27:12 backend.app.eject.failures: found 0, wanted a whole number from 1 to 1_000",
       'config.toml:28:1 admin.listen: is missing, wanted for example listen = "127.0.0.1:9900"',
       "config.toml:29:9 admin.token: found text with other characters, wanted printable ASCII characters without spaces, at most 4_096",
-      "config.toml:30:1 tracing: tracing is not supported yet, wanted it left out",
+      'config.toml:30:1 tracing.otlp: is missing, wanted for example otlp = "http://127.0.0.1:4318"',
       'config.toml:33:3 resolver.servers.1: found "dns", wanted an IP address with or without a port, such as "127.0.0.1:5353"',
       'config.toml:37:10 listener.c.allow.0: found "10.0.0.1/8", wanted a network address, such as "10.0.0.0/8", or "10.0.0.1" for this address alone',
       'config.toml:38:1 listener.c.tls.key: is missing, wanted for example key = "key.pem"',

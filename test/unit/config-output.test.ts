@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { configFromValue, configJsonSchema, configurationReference, printConfig } from "../../src/config/load.ts";
 import { tomlText, type TomlValue } from "../../src/config/toml-text.ts";
-import { isHidden, type Members } from "../../src/config/declaration.ts";
+import type { Members } from "../../src/config/declaration.ts";
 import { declaration } from "../../src/config/schema.ts";
 import { ConfigFolder, configOf, listenerWith, MINIMAL_TOML, minimal, ROOMY } from "../support/configuration.ts";
 import { at, misfits, type Schema } from "../support/json-schema.ts";
@@ -98,8 +98,15 @@ const roundTrips: [what: string, extra: Record<string, unknown>][] = [
       resolver: { servers: ["127.0.0.1", "[::1]:5353"] },
       admin: { listen: "[::1]:9900", token: "********", ready_needs_backends: false },
       log: { level: "debug", format: "pretty", access: false },
+      tracing: {
+        otlp: "https://otlp.example.com/base/",
+        sample: 0.01,
+        service: 'the "edge"',
+        headers: { "x-api-key": "********", "x.tenant": "********" },
+      },
     },
   ],
+  ["tracing at its defaults", { tracing: { otlp: "http://[::1]:4318" } }],
   ["defaults that the lifetime overshadows", { timeouts: { lifetime: "2s" } }],
   ["a default that the idle timeout overshadows", { timeouts: { idle: "30s" } }],
   [
@@ -476,8 +483,18 @@ describe("the JSON Schema", () => {
     expect(at(schema, "backend.eject.for")).toMatchObject({ type: "string", default: "10s" });
     expect(at(schema, "resolver.servers")).toMatchObject({ type: "array", default: [] });
     expect(at(schema, "tracing")).toMatchObject({
-      description: "Traces over OTLP. Absent means off. Not supported yet.",
+      required: ["otlp"],
+      description: "Traces, over OTLP/HTTP: a span for each connection. Absent means off.",
     });
+    expect(at(schema, "tracing.otlp")).toMatchObject({ type: "string", pattern: "^https?://" });
+    expect(at(schema, "tracing.headers")).toMatchObject({
+      type: "object",
+      additionalProperties: { type: "string" },
+      default: {},
+    });
+    expect(at(schema, "forwarding.workers").description).toBe(
+      "Processes that share the listening sockets. Read at start only. Not supported yet.",
+    );
   });
 
   test("names the keys that an entry must have", () => {
@@ -610,8 +627,11 @@ describe("the reference", () => {
     expect(reference.match(/^.*not supported yet.*$/gim)?.map((line) => line.slice(0, 20))).toEqual([
       "- What is marked **n",
       "| `workers` | whole ",
-      "Traces over OTLP. Ab",
     ]);
+    // What a reload leaves as it is.
+    expect(reference.match(/^\| `\w+` .*\*\*Read at start only\.\*\*.*$/gm)?.map((line) => line.split("`")[1])).toEqual(
+      ["engine", "workers", "listen", "format"],
+    );
     const keys = Object.keys((configJsonSchema() as Schema).properties ?? {});
     expect(keys.filter((name) => !new RegExp(`^## \`\\[+${name}\\]+\`$`, "m").test(reference))).toEqual([]);
     expect(reference.match(/^### .*$/gm)).toEqual([
@@ -694,7 +714,7 @@ function uncommented(text: string, mark: "#" | "##"): string {
   return mark === "#" ? defaults : defaults.replace(/^## /gm, "");
 }
 
-/** The keys that are built and not written in a TOML text. */
+/** The keys that are not written in a TOML text. */
 function keysMissingIn(text: string): string[] {
   const tables = sectionsOf(text);
   const missing: string[] = [];
@@ -702,7 +722,7 @@ function keysMissingIn(text: string): string[] {
     for (const [name, member] of Object.entries(members)) {
       const inside = path === "" ? name : `${path}.${name}`;
       // A listener's timeouts are there where they differ.
-      if (isHidden(member) || member.sort === "overrides") continue;
+      if (member.sort === "overrides") continue;
       if (member.sort !== "key") visit(member.members, inside);
       else if (!tables.get(path)?.has(name)) missing.push(inside);
     }

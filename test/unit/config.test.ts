@@ -95,6 +95,7 @@ interface ExpectedConfig {
   resolver: { servers: { readonly host: string; readonly port: number }[] };
   admin: { listen: Address; token: string; readyNeedsBackends: boolean } | undefined;
   log: { level: "debug" | "info" | "warn" | "error"; format: "auto" | "json" | "pretty"; access: boolean };
+  tracing: { otlp: string; sample: number; service: string; headers: { readonly [name: string]: string } } | undefined;
 }
 
 /** `true` when two types are the same, member by member; anything else is an error of `bun check`. */
@@ -154,6 +155,7 @@ const DEFAULTS: ExpectedConfig = {
   resolver: { servers: [] },
   admin: undefined,
   log: { level: "info", format: "auto", access: true },
+  tracing: undefined,
 };
 
 describe("the program's form", () => {
@@ -838,9 +840,6 @@ describe("what is not built yet", () => {
   const rows: [extra: Record<string, unknown>, line: string][] = [
     [{ forwarding: { workers: 2 } }, `forwarding.workers: ${defaultIs("2", "1")}`],
     [{ forwarding: { workers: "auto" } }, `forwarding.workers: ${defaultIs('"auto"', "1")}`],
-    [{ tracing: {} }, "tracing: tracing is not supported yet, wanted it left out"],
-    [{ tracing: { otlp: 5, nonsense: 1 } }, "tracing: tracing is not supported yet, wanted it left out"],
-    [{ tracing: 5 }, "tracing: tracing is not supported yet, wanted it left out"],
   ];
   test.each(rows)("%j is refused", (extra, line) => {
     expect(fromValue(extra).problems).toEqual([line]);
