@@ -1,35 +1,40 @@
 /** The program: its components in their order of start, and what the admin server may ask of it. */
-import { answer, type AdminPort } from "./admin/admin-server.ts";
+import { answer } from "./admin/admin-server.ts";
+import { History } from "./admin/dashboard/history.ts";
 import { serveHttp, type HttpServer } from "./admin/http-server.ts";
-import { backendStatus, listenerStatus, type ProgramState, type Status } from "./admin/status.ts";
+import type { ProgramState } from "./admin/status.ts";
 import { Dialer } from "./backend/dial.ts";
-import type { Endpoint } from "./backend/endpoint.ts";
-import { Composition } from "./composition.ts";
+import { Composition } from "./composition/composition.ts";
+import type { RunningBackend } from "./composition/running-backend.ts";
+import type { ConfigDiff } from "./config/diff.ts";
 import type { Config } from "./config/schema.ts";
+import { Control, type ControlledProgram } from "./control.ts";
 import type { Address } from "./core/address.ts";
 import { assert } from "./core/assert.ts";
 import type { Clock, TimerHandle } from "./core/clock.ts";
-import { SluiceError } from "./core/error.ts";
 import { TimerWheel } from "./core/timer-wheel.ts";
-import { moveAtOnce, autoMove } from "./forward/move-rule.ts";
-import { spliceSessionsMax } from "./forward/splice/capacity.ts";
-import { SpliceEngine } from "./forward/splice/engine.ts";
-import { spliceMissing } from "./forward/splice/probe.ts";
+import { Drains } from "./drains.ts";
+import type { SpliceEngine } from "./forward/splice/engine.ts";
 import type { Component, StopReason } from "./lifecycle/component.ts";
 import { Controller } from "./lifecycle/controller.ts";
 import type { LifecycleEvent } from "./lifecycle/event.ts";
 import type { Outcome } from "./lifecycle/outcome.ts";
+import type { ServiceManager } from "./lifecycle/service-manager.ts";
 import { Admission, type Overflow } from "./listener/admission.ts";
-import { closedWithin, drain } from "./listener/drain.ts";
+import { assignSockets, type InheritedSocket } from "./listener/inherited-sockets.ts";
 import type { Listener } from "./listener/listener.ts";
-import type { Service, ServiceEnvironment } from "./listener/service.ts";
-import type { End } from "./session/end.ts";
+import type { Service } from "./listener/service.ts";
+import { Records } from "./records.ts";
+import { Reloader, type ReloadHost, type Reread, type ServiceChanges } from "./reload.ts";
 import { SessionRegistry } from "./session/registry.ts";
 import { Session } from "./session/session.ts";
+import { spliceComponent, spliceEngine } from "./splicing.ts";
 import { ActiveConnections } from "./stats/active-connections.ts";
+import { Traffic } from "./stats/traffic.ts";
 import { libc, libcMissing } from "./sys/libc.ts";
 import { logLifecycle } from "./telemetry/lifecycle-log.ts";
 import type { Log } from "./telemetry/log.ts";
+import type { TraceFigures } from "./telemetry/tracing.ts";
 
 /** What the program is given from outside. */
 export interface Surroundings {
@@ -38,6 +43,14 @@ export interface Surroundings {
   readonly version: string;
   /** The most descriptors this process may have. */
   readonly fdLimit: number;
+  /** Reads the configuration again, for a reload; `undefined` where it comes from no file. */
+  readonly reread?: Reread | undefined;
+  /** The environment variables, for tracing. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Hears how we are. */
+  readonly manager: ServiceManager;
+  /** Sockets to listen on that were opened for us, by the names of listeners. */
+  readonly inherited: ReadonlyMap<string, InheritedSocket>;
   /** Called once, when everything listens and is ready. */
   started(app: App): void;
 }
@@ -53,74 +66,79 @@ export interface AppOutcome {
 const forgetEveryMs = 10_000;
 /** How long the admin server may take to stop; it has nothing to lose. */
 const adminStopTimeoutMs = 1_000;
-/** How long the splice engine may take to stop; it has no connection any more. */
-const spliceStopTimeoutMs = 1_000;
-/** How long a second signal waits for the connections to be closed, so that each has its record. */
-const forcedWithinMs = 250;
-
+/** How long the spans that wait may take to be sent. */
+const tracingStopMs = 3_000;
 /** The program: runs once, from its configuration to its end. */
-export class App implements AdminPort {
+export class App implements ControlledProgram, ReloadHost {
   readonly active = new ActiveConnections();
   readonly registry = new SessionRegistry();
+  readonly traffic = new Traffic();
   readonly dialer = new Dialer();
   readonly wheel: TimerWheel;
+  readonly reloader: Reloader;
+  readonly control = new Control(this);
 
-  readonly #config: Config;
   readonly #surroundings: Surroundings;
   readonly #controller: Controller;
   readonly #beganMs: number;
-  readonly #overflow: Overflow;
+  readonly #admission: Admission;
   readonly #splice: SpliceEngine | undefined;
+  readonly #started = Promise.withResolvers<void>();
+  readonly #stopping = new AbortController();
+  readonly #history: History;
+  readonly #records: Records;
+  readonly #drains: Drains;
+  /** The one in force. */
+  #config: Config;
   /** There once its component is being started. */
   #composition: Composition | undefined = undefined;
   #state: ProgramState = "starting";
-  #services: readonly Service[] = [];
+  /** When the shutdown began. */
+  #drainingSinceMs: number | undefined = undefined;
   #admin: HttpServer | undefined = undefined;
   #cut = 0;
 
   constructor(config: Config, surroundings: Surroundings) {
+    const { clock, log, manager } = surroundings;
     this.#config = config;
     this.#surroundings = surroundings;
-    this.#beganMs = surroundings.clock.nowMs();
-    this.wheel = new TimerWheel(surroundings.clock, (error, node) => {
+    this.#beganMs = clock.nowMs();
+    this.wheel = new TimerWheel(clock, (error, node) => {
       assert(node instanceof Session, "a timer that is no session's failed");
       node.handlerFailed(error instanceof Error ? error : new Error(String(error)));
     });
-    // Without the C library the accept queue can't be held while we are full.
-    this.#overflow = libc === undefined ? "reject" : config.limits.overflow;
-    this.#splice = this.#spliceEngine();
+    this.#admission = new Admission(this.active, config.limits.connections, overflowOf(config));
+    this.#splice = spliceEngine(config.forwarding, surroundings);
+    this.#history = new History(() => this.control.figures(), clock);
+    this.#records = new Records(surroundings);
+    this.#drains = new Drains({
+      clock,
+      log,
+      active: this.active,
+      registry: this.registry,
+      left: (connections) => manager.status(`draining: ${connections} connections are left`),
+    });
+    this.reloader = new Reloader(this, surroundings.reread, log, {
+      began: () => manager.reloading(),
+      ended: () => manager.reloaded(),
+    });
     this.#controller = new Controller(this.#components(), {
-      clock: surroundings.clock,
+      clock,
       observe: (event) => this.#observed(event),
     });
   }
 
   /** The components in their order of start; they are stopped in the opposite one. */
   #components(): Component[] {
-    const { admin } = this.#config;
-    const components: Component[] = [];
+    const { admin, forwarding } = this.#config;
+    const components: Component[] = [this.#traces()];
     if (admin !== undefined) components.push(this.#adminServer(admin));
     components.push(this.#backends());
-    if (this.#config.forwarding.engine !== "copy") components.push(this.#engine());
+    if (forwarding.engine !== "copy") {
+      components.push(spliceComponent(forwarding, this.#splice, this.#surroundings.log));
+    }
     components.push(this.#listeners(), this.#readiness());
     return components;
-  }
-
-  /** `undefined` where it is not wanted or can't work. */
-  #spliceEngine(): SpliceEngine | undefined {
-    const { clock, log, fdLimit } = this.#surroundings;
-    const { engine } = this.#config.forwarding;
-    if (engine === "copy" || spliceMissing() !== undefined) return undefined;
-    return new SpliceEngine({
-      rule: engine === "auto" ? autoMove : moveAtOnce,
-      sessionsMax: spliceSessionsMax(fdLimit),
-      clock,
-      workerDied: (error, connections) =>
-        log.error(
-          { error, connections },
-          "the splice engine has died: its connections are reset, a new one is started",
-        ),
-    });
   }
 
   /** Starts, works until asked to stop or a component dies, drains, stops. Never rejects. */
@@ -138,63 +156,65 @@ export class App implements AdminPort {
   }
 
   /** Resets every connection, at once. What is left to do is to exit. */
-  async force(): Promise<void> {
-    this.registry.endAll("forced");
-    await closedWithin(this.active, this.#surroundings.clock, forcedWithinMs);
+  force(): Promise<void> {
+    return this.#drains.force();
   }
 
-  // What the admin server asks.
+  // What there is to see.
 
-  get ready(): boolean {
-    return this.#state === "ready" && this.#controller.state !== "stopping" && this.#backendsReady;
+  get config(): Config {
+    return this.#config;
   }
 
-  /** Whether each backend that a listener needs has something up, where readiness is to depend on it. */
-  get #backendsReady(): boolean {
-    if (this.#config.admin?.readyNeedsBackends !== true) return true;
-    return this.#neededBackends().every((name) => this.#composition!.backends.get(name)!.backend.available);
+  get version(): string {
+    return this.#surroundings.version;
   }
 
-  /** The backends that listeners and routes name, each once. */
-  #neededBackends(): string[] {
-    const names = this.#config.listeners.flatMap(({ backend, routes }) => [
-      backend,
-      ...routes.map((route) => route.backend),
-    ]);
-    return [...new Set(names)].filter((name) => name !== "");
+  get fdLimit(): number {
+    return this.#surroundings.fdLimit;
   }
 
-  /** Reads all certificates again: handshakes from now on use them. */
-  reloadCertificates(): void {
-    this.#composition?.reloadCertificates();
+  get uptimeMs(): number {
+    return this.#surroundings.clock.nowMs() - this.#beganMs;
   }
 
-  requestShutdown(): void {
-    this.requestStop({ kind: "request", by: "admin server" });
+  get state(): ProgramState {
+    return this.#controller.state === "stopping" ? "draining" : this.#state;
   }
 
-  status(): Status {
-    const { clock, version, fdLimit } = this.#surroundings;
-    const ended: Partial<Record<End, number>> = {};
-    for (const service of this.#services) {
-      for (const [end, count] of service.ended) ended[end] = (ended[end] ?? 0) + count;
-    }
-    return {
-      version,
-      bun: Bun.version,
-      pid: process.pid,
-      uptime_ms: Math.round(clock.nowMs() - this.#beganMs),
-      state: this.#controller.state === "stopping" ? "draining" : this.#state,
-      connections_active: this.active.count,
-      limits: { connections: this.#config.limits.connections, overflow: this.#overflow, fds: fdLimit },
-      listeners: this.#services.map(listenerStatus),
-      backends: [...(this.#composition?.backends.values() ?? [])].map(backendStatus),
-      ended,
-    };
+  get drainRemainingMs(): number | undefined {
+    if (this.#drainingSinceMs === undefined) return undefined;
+    const { delayMs, drainMs } = this.#config.shutdown;
+    if (drainMs === 0) return Infinity;
+    return Math.max(0, this.#drainingSinceMs + delayMs + drainMs - this.#surroundings.clock.nowMs());
+  }
+
+  get overflow(): Overflow {
+    return this.#admission.overflow;
+  }
+
+  get composition(): Composition | undefined {
+    return this.#composition;
+  }
+
+  get services(): readonly Service[] {
+    return this.#composition?.services ?? [];
+  }
+
+  get backends(): ReadonlyMap<string, RunningBackend> {
+    return this.#composition?.backends ?? new Map();
   }
 
   get listeners(): readonly Listener[] {
-    return this.#services.map((service) => service.listener);
+    return this.services.map((service) => service.listener);
+  }
+
+  get leaving(): Iterable<Service> {
+    return this.#drains.removed;
+  }
+
+  get traces(): TraceFigures | undefined {
+    return this.#records.figures;
   }
 
   /** Where the admin server listens; `undefined` when there is none. */
@@ -202,16 +222,68 @@ export class App implements AdminPort {
     return this.#admin?.address;
   }
 
+  requestShutdown(): void {
+    this.requestStop({ kind: "request", by: "admin server" });
+  }
+
+  // A reload.
+
+  get refusal(): string | undefined {
+    return this.state === "ready" ? undefined : "the program is about to end";
+  }
+
+  get started(): Promise<void> {
+    return this.#started.promise;
+  }
+
+  get abort(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  adopt(config: Config, { tables }: ConfigDiff, { opened, leaving }: ServiceChanges): void {
+    const { log } = this.#surroundings;
+    this.#config = config;
+    if (tables.has("limits")) this.#admission.configure(config.limits.connections, overflowOf(config));
+    if (tables.has("log")) log.configure(config.log);
+    if (tables.has("tracing")) void this.#records.configureTraces(config.tracing);
+    for (const { listener } of opened) this.#listening(listener);
+    for (const service of leaving) this.#drains.remove(service, config.shutdown);
+  }
+
+  #listening({ name, address }: Listener): void {
+    this.#surroundings.log.info({ listener: name, address }, "listening");
+  }
+
   // The components.
 
+  /** Stopped last: by then every connection has had its end. */
+  #traces(): Component {
+    return {
+      name: "tracing",
+      start: () => this.#records.configureTraces(this.#config.tracing),
+      stop: () => this.#records.stop(tracingStopMs),
+    };
+  }
+
   #adminServer(admin: NonNullable<Config["admin"]>): Component {
+    const { log } = this.#surroundings;
     return {
       name: "admin",
       start: () => {
-        this.#admin = serveHttp("admin server", tcp(admin.listen), (request) => answer(request, this, admin.token));
-        this.#surroundings.log.info({ listener: "admin", address: this.#admin.address }, "listening");
+        this.#history.start();
+        this.#admin = serveHttp("admin server", tcp(admin.listen), (request) =>
+          answer(request, this.control, {
+            token: this.#config.admin?.token ?? "",
+            history: this.#history,
+            onMistake: (error) => log.error({ error }, "the admin server failed by itself"),
+          }),
+        );
+        log.info({ listener: "admin", address: this.#admin.address }, "listening");
       },
-      stop: () => this.#admin!.stop(),
+      stop: async () => {
+        this.#history.stop();
+        await this.#admin!.stop();
+      },
       stopTimeoutMs: adminStopTimeoutMs,
     };
   }
@@ -222,64 +294,25 @@ export class App implements AdminPort {
     return {
       name: "backends",
       start: async ({ signal }) => {
-        const composition = new Composition(this.#config, { clock, log, dialer: this.dialer });
+        const composition = new Composition(this.#config, {
+          clock,
+          log,
+          wheel: this.wheel,
+          dialer: this.dialer,
+          registry: this.registry,
+          mover: this.#splice,
+          admission: this.#admission,
+          traffic: this.traffic,
+          records: this.#records,
+          internalError: (error, session) =>
+            log.error({ id: session?.id ?? null, error }, "internal error: a connection was reset"),
+        });
         this.#composition = composition;
         // A shutdown waits for no name and no check.
         signal.addEventListener("abort", () => composition.stop(), { once: true });
-        const backends = [...composition.backends.values()];
-        for (const { backend } of backends) {
-          if (backend.settings.onDown === "close")
-            backend.observe({ down: (endpoint) => this.#endpointDown(endpoint) });
-        }
-        this.#services = composition.services(this.#serviceEnvironment());
-        await Promise.all(backends.map((running) => running.start()));
+        await composition.start();
       },
       stop: () => this.#composition?.stop(),
-    };
-  }
-
-  /** Ends the connections that an endpoint has; those that are still being opened find another one. */
-  #endpointDown(endpoint: Endpoint): void {
-    this.registry.endAll(
-      "endpoint_down",
-      undefined,
-      (session) => session.endpoint === endpoint && session.phase === "forwarding",
-    );
-  }
-
-  /** Moves bulk connections; one that is chosen by hand must work, and one that can't be is done without. */
-  #engine(): Component {
-    const { log } = this.#surroundings;
-    const { engine } = this.#config.forwarding;
-    return {
-      name: "splice engine",
-      start: async () => {
-        const why = spliceMissing();
-        if (engine === "splice") {
-          if (why === undefined) return this.#splice!.start();
-          const message = `cannot use forwarding.engine = "splice": ${why}; "auto" does without where it must`;
-          throw new SluiceError("splice_failed", message, { source: "system" });
-        }
-        // The Worker of `auto` is started when a session asks for it: many programs never see a bulk flow.
-        if (why !== undefined) log.warn({ why }, "without splicing: every connection is copied");
-      },
-      stop: () => this.#splice?.stop(),
-      stopTimeoutMs: spliceStopTimeoutMs,
-    };
-  }
-
-  #serviceEnvironment(): ServiceEnvironment {
-    const { clock, log } = this.#surroundings;
-    return {
-      clock,
-      wheel: this.wheel,
-      dialer: this.dialer,
-      registry: this.registry,
-      mover: this.#splice,
-      admission: new Admission(this.active, this.#config.limits.connections, this.#overflow),
-      access: log.recordsAccess ? log.access : undefined,
-      internalError: (error, session) =>
-        log.error({ id: session?.id ?? null, error }, "internal error: a connection was reset"),
     };
   }
 
@@ -292,9 +325,11 @@ export class App implements AdminPort {
       start: async () => {
         forgetting = clock.setTicker(() => this.#forgetClients(), forgetEveryMs);
         try {
-          for (const { listener } of this.#services) {
-            listener.open();
-            log.info({ listener: listener.name, address: listener.address }, "listening");
+          const { held, elsewhere } = assignSockets(this.#surroundings.inherited, this.#config.listeners);
+          for (const place of elsewhere) log.warn(place, "listening where the service manager has opened the socket");
+          for (const listener of this.listeners) {
+            listener.open(held.get(listener.name));
+            this.#listening(listener);
           }
         } catch (error) {
           await this.force();
@@ -304,33 +339,13 @@ export class App implements AdminPort {
       },
       stop: async () => {
         clock.clearTimer(forgetting!);
-        const { drainMs, idleMs } = this.#config.shutdown;
-        const settings = { deadlineMs: drainMs, idleMs };
-        const { cut } = await drain(settings, this.listeners, this.registry, this.active, clock, {
-          left: (connections, remainingMs) =>
-            log.info(
-              { connections, remaining_ms: remainingMs === undefined ? null : Math.round(remainingMs) },
-              "draining",
-            ),
-          cut: ({ id, client, context, target, endpoint }) =>
-            log.warn(
-              {
-                id,
-                listener: context.listener,
-                client,
-                backend: target?.backend.name ?? null,
-                endpoint: endpoint?.name ?? null,
-              },
-              "cut: the drain deadline has passed",
-            ),
-        });
-        this.#cut = cut;
+        this.#cut = await this.#drains.all(this.services, this.#config.shutdown);
       },
     };
   }
 
   #forgetClients(): void {
-    for (const service of this.#services) service.forgetClients();
+    for (const service of this.services) service.forgetClients();
   }
 
   /** The last to start and the first to stop: who asks is told to send nothing more, and has `shutdown.delay` to act. */
@@ -343,6 +358,8 @@ export class App implements AdminPort {
       },
       stop: () => {
         this.#state = "draining";
+        this.#drainingSinceMs = clock.nowMs();
+        this.#stopping.abort();
         const { delayMs } = this.#config.shutdown;
         if (delayMs === 0) return;
         log.info({ delay_ms: delayMs }, "not ready any more; still accepting");
@@ -353,8 +370,22 @@ export class App implements AdminPort {
 
   #observed(event: LifecycleEvent): void {
     logLifecycle(this.#surroundings.log, event, this.active.count);
-    if (event.kind === "running") this.#surroundings.started(this);
+    const { manager } = this.#surroundings;
+    if (event.kind === "running") {
+      manager.ready();
+      this.#surroundings.started(this);
+    }
+    if (event.kind === "stop_requested") manager.stopping();
+    if (settled.has(event.kind)) this.#started.resolve();
   }
+}
+
+/** From these events on the program has started, or will not any more. */
+const settled: ReadonlySet<LifecycleEvent["kind"]> = new Set(["running", "stop_requested", "finished"]);
+
+/** Without the C library the accept queue can't be held while we are full. */
+function overflowOf({ limits }: Config): Overflow {
+  return libc === undefined ? "reject" : limits.overflow;
 }
 
 /** Unix sockets are refused when the configuration is read. */

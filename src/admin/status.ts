@@ -1,8 +1,10 @@
 /** What `GET /status` answers: the state of the program in figures. Field names are part of the interface. */
 import type { Backend } from "../backend/backend.ts";
+import type { EndpointState } from "../backend/endpoint.ts";
 import type { HealthChecks } from "../backend/health/health-checks.ts";
 import type { Service } from "../listener/service.ts";
 import type { End } from "../session/end.ts";
+import type { ReloadOutcome } from "./admin-port.ts";
 
 /** Where the program is in its life; also what readiness follows from. */
 export type ProgramState =
@@ -21,6 +23,10 @@ export interface Status {
   /** Milliseconds since the program began. */
   readonly uptime_ms: number;
   readonly state: ProgramState;
+  /** The drain of a shutdown; `null` when there is none. */
+  readonly shutdown: ShutdownStatus | null;
+  /** Whether new connections should be sent here: what `/readyz` answers. */
+  readonly ready: boolean;
   /** Connections open now. */
   readonly connections_active: number;
   readonly limits: { readonly connections: number; readonly overflow: string; readonly fds: number };
@@ -28,9 +34,18 @@ export interface Status {
   readonly backends: readonly BackendStatus[];
   /** Connections that ended since start, by reason; reasons that did not occur are left out. */
   readonly ended: Readonly<Partial<Record<End, number>>>;
+  /** Reloads of the configuration, by what came of them. */
+  readonly reloads: Readonly<Record<ReloadOutcome["kind"], number>>;
 }
 
-interface ListenerStatus {
+/** How a drain goes. */
+export interface ShutdownStatus {
+  /** Milliseconds until what is left is cut, `shutdown.delay` included; `null` without a deadline. */
+  readonly remaining_ms: number | null;
+}
+
+/** A listener. */
+export interface ListenerStatus {
   readonly name: string;
   readonly address: string;
   /** Where connections go that no route sends elsewhere; `null` where those are ended. */
@@ -38,6 +53,8 @@ interface ListenerStatus {
   readonly routes: readonly { readonly route: string; readonly backend: string }[];
   /** Whether connections wait in the accept queue because a limit is reached. */
   readonly paused: boolean;
+  /** Whether a reload has taken it out: it accepts no more, and its connections go on under `shutdown.drain`. */
+  readonly removed: boolean;
   readonly connections_active: number;
   /** Connections since start. */
   readonly connections_total: number;
@@ -48,14 +65,16 @@ interface ListenerStatus {
   readonly bytes_to_client: number;
 }
 
-interface BackendStatus {
+/** A backend. */
+export interface BackendStatus {
   readonly name: string;
   /** Whether a new connection would find an endpoint, their limits aside. */
   readonly available: boolean;
   readonly endpoints: readonly EndpointStatus[];
 }
 
-interface EndpointStatus {
+/** An endpoint. */
+export interface EndpointStatus {
   /** Where it is dialled. */
   readonly address: string;
   /** As configured, perhaps by a name. */
@@ -64,32 +83,40 @@ interface EndpointStatus {
   readonly health: string;
   /** Whether it is out of rotation for having failed too often. */
   readonly ejected: boolean;
+  /** What an operator wants of it: `"ready"`, `"drain"` or `"down"`. */
+  readonly state: EndpointState;
+  /** Its share now: as an operator set it, or else as configured. */
   readonly weight: number;
   readonly backup: boolean;
   readonly connections_active: number;
   /** Connections made, and attempts that failed, since start. */
   readonly connections_total: number;
   readonly connect_failures_total: number;
+  readonly ejections_total: number;
   /** Checks since the endpoint is known; absent without active checks. */
   readonly checks?: { readonly good: number; readonly bad: number };
 }
 
-/** The state of a listener; its bytes are those of its sessions, ended and open. */
-export function listenerStatus(service: Service): ListenerStatus {
-  const { listener, settings, inspectTimeouts } = service;
-  const bytes = service.bytes();
+/** The state of a listener. Its sums are since start, also of a listener of the same name that a reload replaced. */
+export function listenerStatus(
+  service: Service,
+  open: { readonly bytesToBackend: number; readonly bytesToClient: number },
+  removed: boolean,
+): ListenerStatus {
+  const { listener, settings, traffic } = service;
   const routes = settings.inspection?.router?.routes ?? [];
   return {
     name: listener.name,
     address: listener.address,
     backend: settings.target?.backend.name ?? null,
     routes: routes.map(({ name, target }) => ({ route: name, backend: target.backend.name })),
-    paused: listener.paused,
+    paused: listener.paused && !removed,
+    removed,
     connections_active: listener.active,
-    connections_total: listener.total,
-    inspect_timeouts_total: inspectTimeouts,
-    bytes_to_backend: bytes.toBackend,
-    bytes_to_client: bytes.toClient,
+    connections_total: traffic.accepted,
+    inspect_timeouts_total: traffic.inspectTimeouts,
+    bytes_to_backend: traffic.endedBytesToBackend + open.bytesToBackend,
+    bytes_to_client: traffic.endedBytesToClient + open.bytesToClient,
   };
 }
 
@@ -111,11 +138,13 @@ export function backendStatus({
         configured: endpoint.configured,
         health: endpoint.health,
         ejected: endpoint.ejected,
-        weight: endpoint.settings.weight,
+        state: endpoint.state,
+        weight: endpoint.weight,
         backup: endpoint.settings.backup,
         connections_active: endpoint.active,
         connections_total: endpoint.connected,
         connect_failures_total: endpoint.failures,
+        ejections_total: endpoint.ejections,
         ...(checks === undefined ? {} : { checks: { good: checks.good, bad: checks.bad } }),
       };
     }),

@@ -7,7 +7,6 @@ import { exitCodes } from "./surroundings.ts";
 /** See its help. */
 export const check: Command = {
   name: "check",
-  summary: "validate the configuration",
   usage: "sluice check [--config FILE] [--print]",
   help: `Validates the configuration file and the SLUICE_ environment variables, and reports every problem at once.
 

@@ -6,8 +6,6 @@ import { UsageError, type CommandSurroundings } from "./surroundings.ts";
 /** What `sluice NAME` does, and what is said about it. */
 export interface Command {
   readonly name: string;
-  /** One line for the list of commands. */
-  readonly summary: string;
   readonly usage: string;
   /** What `sluice help NAME` says below the usage. */
   readonly help: string;

@@ -16,7 +16,6 @@ const sleepMaxMs = 60_000;
 /** See its help. */
 export const demo: Command = {
   name: "demo",
-  summary: "two HTTP backends, the proxy and the admin server, on loopback",
   usage: "sluice demo [--listen ADDRESS] [--admin ADDRESS]",
   help: `Starts two embedded HTTP backends, the proxy in front of them and the admin server, prints what to try, and ends
 on Ctrl+C. Nothing is reachable from outside this machine.
@@ -47,7 +46,9 @@ on Ctrl+C. Nothing is reachable from outside this machine.
         reportProblems(inTypedWords(config.problems, typed), surroundings);
         return exitCodes.usage;
       }
-      return await serve(config.config, signals, surroundings, (app) => explain(app, backends, surroundings));
+      return await serve(config.config, signals, surroundings, {
+        started: (app) => explain(app, backends, surroundings),
+      });
     } finally {
       await Promise.all(backends.map((backend) => backend.stop()));
     }
@@ -92,6 +93,8 @@ In another terminal, try:
   curl "http://${proxy}/slow?ms=5000"      # then press Ctrl+C here: the request completes first
   curl http://${admin}/readyz              # what an orchestrator asks
   curl http://${admin}/status              # everything in figures
+
+The dashboard is at http://${admin}/ for a browser.
 
 Each connection is logged below when it ends. Ctrl+C drains and stops; twice ends at once.
 

@@ -30,7 +30,6 @@ const name = "forward";
 /** See its help. */
 export const forward: Command = {
   name: "forward",
-  summary: "a proxy without a file",
   usage: "sluice forward [OPTIONS] LISTEN ENDPOINT...",
   help: `Listens on LISTEN and forwards to the ENDPOINTs, as in: sluice forward :8080 10.0.0.5:80 10.0.0.6:80
 

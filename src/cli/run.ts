@@ -1,6 +1,6 @@
 /** `sluice run`: the proxy, as its configuration file says. */
 import { loadConfig } from "../config/load.ts";
-import { configFile, reportProblems, reportWarnings, systemFacts } from "./configuration.ts";
+import { configFile, reportProblems, reportWarnings, rereading, systemFacts } from "./configuration.ts";
 import { parseOptions, type Command } from "./command.ts";
 import { serve } from "./serve.ts";
 import { exitCodes } from "./surroundings.ts";
@@ -8,7 +8,6 @@ import { exitCodes } from "./surroundings.ts";
 /** See its help. */
 export const run: Command = {
   name: "run",
-  summary: "run the proxy (the default command)",
   usage: "sluice [run] [--config FILE]",
   help: `Runs the proxy until SIGTERM or SIGINT, then drains: readiness turns false, accepting goes on for
 shutdown.delay, open connections may take up to shutdown.drain. A second signal ends it at once.
@@ -20,12 +19,15 @@ cut at the drain deadline, 130/143 ended by a second SIGINT/SIGTERM.`,
   async execute(args, surroundings) {
     const { values } = parseOptions(args, { config: { type: "string" } }, 0);
     const signals = surroundings.signals();
-    const loaded = await loadConfig(configFile(values.config, surroundings), surroundings.env, systemFacts());
+    const file = configFile(values.config, surroundings);
+    const system = systemFacts();
+    const loaded = await loadConfig(file, surroundings.env, system);
     if (!loaded.ok) {
       reportProblems(loaded.problems, surroundings);
       return exitCodes.usage;
     }
     reportWarnings(loaded.warnings, surroundings);
-    return serve(loaded.config, signals, surroundings);
+    const { engine } = loaded.config.forwarding;
+    return serve(loaded.config, signals, surroundings, { reread: rereading(file, surroundings.env, system, engine) });
   },
 };

@@ -6,7 +6,6 @@ import { exitCodes } from "./surroundings.ts";
 /** See its help. */
 export const schema: Command = {
   name: "schema",
-  summary: "write the JSON Schema of the configuration",
   usage: "sluice schema > sluice.schema.json",
   help: `Writes the JSON Schema of the configuration file to standard output. An editor with TOML support uses it to
 complete and check keys: put "#:schema ./sluice.schema.json" in the first line of the file.`,

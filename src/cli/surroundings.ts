@@ -1,5 +1,6 @@
 /** What a command is given by the process it runs in. */
 import type { Signals } from "../lifecycle/signals.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** The process, as far as a command may see it; a test gives it another. */
 export interface CommandSurroundings {
@@ -10,6 +11,13 @@ export interface CommandSurroundings {
   /** Writes to standard output or standard error; a line end is not added. */
   out(text: string): void;
   err(text: string): void;
+  /**
+   * Writes to standard output for a command that stays: without holding up the process while nobody reads, one text at a
+   * time. `false`: nobody will read it any more.
+   */
+  write(text: string): Promise<boolean>;
+  /** The terminal of the process; only where standard output is one. */
+  terminal(): Terminal;
   /** Takes the signals over, for a command that stays; called first thing. */
   signals(): Signals;
 }

@@ -18,42 +18,65 @@ export interface Gate {
 
 /** Counts permits against the limit, and stops and starts the listeners by it. */
 export class Admission {
-  readonly limit: number;
   readonly #active: ActiveConnections;
-  readonly overflow: Overflow;
-  readonly #gates: Gate[] = [];
+  readonly #gates = new Set<Gate>();
+  #limit: number;
+  #overflow: Overflow;
 
   constructor(active: ActiveConnections, limit: number, overflow: Overflow) {
     this.#active = active;
-    this.limit = limit;
-    this.overflow = overflow;
+    this.#limit = limit;
+    this.#overflow = overflow;
+  }
+
+  get limit(): number {
+    return this.#limit;
+  }
+
+  get overflow(): Overflow {
+    return this.#overflow;
+  }
+
+  /** Holds from now on. Connections that are open beyond a lower limit go on; nobody is let in until enough of them have ended. */
+  configure(limit: number, overflow: Overflow): void {
+    this.#limit = limit;
+    this.#overflow = overflow;
+    for (const gate of this.#gates) {
+      if (this.full) gate.pause();
+      else gate.resume();
+    }
   }
 
   /** A listener that is to wait while the limit is reached. */
   add(gate: Gate): void {
-    this.#gates.push(gate);
+    this.#gates.add(gate);
+  }
+
+  /** One that accepts no more. */
+  remove(gate: Gate): void {
+    this.#gates.delete(gate);
   }
 
   /** Whether a listener has to wait before it accepts. */
   get full(): boolean {
-    return this.overflow === "queue" && this.#active.count >= this.limit;
+    return this.#overflow === "queue" && this.#active.count >= this.#limit;
   }
 
   /** Takes the permit of a new connection; `false` when there is none and the connection is to be reset. */
   admit(): boolean {
     const count = this.#active.take();
-    if (this.overflow === "reject") {
-      if (count <= this.limit) return true;
+    if (this.#overflow === "reject") {
+      if (count <= this.#limit) return true;
       this.#active.giveBack();
       return false;
     }
-    if (count >= this.limit) for (const gate of this.#gates) gate.pause();
+    if (count >= this.#limit) for (const gate of this.#gates) gate.pause();
     return true;
   }
 
   /** Gives a permit back, once for each that was admitted; whoever waited may go on at once. */
   giveBack(): void {
     const left = this.#active.giveBack();
-    if (this.overflow === "queue" && left === this.limit - 1) for (const gate of this.#gates) gate.resume();
+    if (this.#overflow === "queue" && left === this.#limit - 1) for (const gate of this.#gates) gate.resume();
   }
 }

@@ -20,14 +20,33 @@ export type Refusal = "denied" | "limit_rate" | "limit_per_ip";
 
 /** One for each listener. A client without an address, that of a Unix socket, is subject to none of it. */
 export class ClientRules {
-  readonly #settings: ClientRuleSettings;
-  readonly #connections: ConnectionsPerIp | undefined;
-  readonly #rate: RatePerIp | undefined;
+  #settings: ClientRuleSettings;
+  /** Made when there first is a limit, and kept from then on: connections that it has counted are given back to it. */
+  #connections: ConnectionsPerIp | undefined;
+  #rate: RatePerIp | undefined;
 
   constructor(settings: ClientRuleSettings) {
     this.#settings = settings;
     this.#connections = settings.connectionsPerIp === 0 ? undefined : new ConnectionsPerIp(settings.connectionsPerIp);
     this.#rate = settings.ratePerIp === 0 ? undefined : new RatePerIp(settings.ratePerIp);
+  }
+
+  /**
+   * Holds for clients from now on. What is known of them is kept where the limit stays; of connections that were open
+   * before there was a limit nothing is known. Another rate begins with full buckets.
+   */
+  configure(settings: ClientRuleSettings): void {
+    const { connectionsPerIp, ratePerIp } = settings;
+    if (this.#connections !== undefined)
+      this.#connections.configure(connectionsPerIp === 0 ? Infinity : connectionsPerIp);
+    else if (connectionsPerIp > 0) this.#connections = new ConnectionsPerIp(connectionsPerIp);
+    if (ratePerIp !== this.#settings.ratePerIp) this.#rate = ratePerIp === 0 ? undefined : new RatePerIp(ratePerIp);
+    this.#settings = settings;
+  }
+
+  /** Whether clients that are admitted now have to be given back. */
+  get countsConnections(): boolean {
+    return this.#connections !== undefined;
   }
 
   /** Whether there is any rule: without, nobody need ask for a client's address. */
@@ -36,7 +55,7 @@ export class ClientRules {
     return !allow.empty || !deny.empty || this.#connections !== undefined || this.#rate !== undefined;
   }
 
-  /** Takes a client, who gives back when its connection is closed, or says why not. Denied ones use up no rate. */
+  /** Takes a client, or says why not; it is given back when its connection is closed, if connections are counted. Denied ones use up no rate. */
   admit(host: string, nowMs: number): Refusal | undefined {
     if (host === "") return undefined;
     const { allow, deny } = this.#settings;

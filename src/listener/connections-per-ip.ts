@@ -4,11 +4,17 @@ import { assert } from "../core/assert.ts";
 
 /** One for each listener that has the limit. Holds an entry for each address that has a connection, and none longer. */
 export class ConnectionsPerIp {
-  readonly #max: number;
+  #max: number;
   readonly #open = new Map<string, number>();
 
   /** At most `max` at once from one address, 1 at least. */
   constructor(max: number) {
+    assert(max >= 1, "a limit of connections for an address must leave one");
+    this.#max = max;
+  }
+
+  /** Another limit from now on; `Infinity` only counts. Connections beyond it go on. */
+  configure(max: number): void {
     assert(max >= 1, "a limit of connections for an address must leave one");
     this.#max = max;
   }

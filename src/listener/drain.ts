@@ -4,9 +4,8 @@
  * The wait ends the moment the last session is gone: the decrement that brings the active count to zero wakes it.
  */
 import type { Clock, TimerHandle } from "../core/clock.ts";
-import type { SessionRegistry } from "../session/registry.ts";
+import type { End } from "../session/end.ts";
 import type { Session } from "../session/session.ts";
-import type { ActiveConnections } from "../stats/active-connections.ts";
 import type { Listener } from "./listener.ts";
 
 /** How patient a drain is. */
@@ -25,6 +24,19 @@ export interface DrainObserver {
   cut(session: Session): void;
 }
 
+/** What is drained: the whole program, or one listener that a reload has removed. */
+export interface DrainGroup {
+  readonly listeners: readonly Listener[];
+  /** Sessions open now. */
+  readonly active: number;
+  /** Resolves when there are none, those counted that come meanwhile. */
+  whenEmpty(): Promise<void>;
+  /** From now on sessions that are silent for `idleMs` end with `drain_idle`; 0 changes nothing. */
+  beginDrain(idleMs: number): void;
+  /** Ends all its sessions, oldest first. */
+  endAll(end: End, beforeEach?: (session: Session) => void): void;
+}
+
 /** How often it is said how many connections are left. */
 const reportEveryMs = 1_000;
 
@@ -37,22 +49,20 @@ const cutWithinMs = 1_000;
 /** Resolves when no connection is left, with how many were cut. */
 export async function drain(
   { deadlineMs, idleMs }: DrainSettings,
-  listeners: readonly Listener[],
-  registry: SessionRegistry,
-  active: ActiveConnections,
+  group: DrainGroup,
   clock: Clock,
   observer: DrainObserver,
 ): Promise<{ readonly cut: number }> {
   const beganMs = clock.nowMs();
   const abort = new AbortController();
-  registry.beginDrain(idleMs);
-  const closed = Promise.all(listeners.map((listener) => listener.close(abort.signal)));
-  const emptied = closed.then(() => active.whenZero()).then(() => "emptied" as const);
+  group.beginDrain(idleMs);
+  const closed = Promise.all(group.listeners.map((listener) => listener.close(abort.signal)));
+  const emptied = closed.then(() => group.whenEmpty()).then(() => "emptied" as const);
 
   const timers: TimerHandle[] = [];
   const report = (): void => {
     const remainingMs = deadlineMs === 0 ? undefined : Math.max(0, beganMs + deadlineMs - clock.nowMs());
-    if (active.count > 0) observer.left(active.count, remainingMs);
+    if (group.active > 0) observer.left(group.active, remainingMs);
     timers[0] = clock.setTimer(report, reportEveryMs, "holds_process");
   };
   report();
@@ -66,21 +76,25 @@ export async function drain(
   abort.abort();
   await closed;
   let cut = 0;
-  registry.endAll("drain_deadline", (session) => {
+  group.endAll("drain_deadline", (session) => {
     cut++;
     observer.cut(session);
   });
-  await closedWithin(active, clock, cutWithinMs);
+  await closedWithin(group, clock, cutWithinMs);
   return { cut };
 }
 
 /** Resolves when no connection is open, or after `withinMs`. */
-export async function closedWithin(active: ActiveConnections, clock: Clock, withinMs: number): Promise<void> {
-  if (active.count === 0) return;
+export async function closedWithin(
+  group: Pick<DrainGroup, "active" | "whenEmpty">,
+  clock: Clock,
+  withinMs: number,
+): Promise<void> {
+  if (group.active === 0) return;
   let timer: TimerHandle | undefined;
   const over = new Promise<void>((settle) => {
     timer = clock.setTimer(settle, withinMs, "holds_process");
   });
-  await Promise.race([active.whenZero(), over]);
+  await Promise.race([group.whenEmpty(), over]);
   clock.clearTimer(timer!);
 }

@@ -5,7 +5,7 @@
  * accept queue, while Bun gives up its own (`stop()` alone resets what is queued, Bun 1.4.5).
  */
 import type { TCPSocketListener, TCPSocketListenOptions } from "bun";
-import { formatAddress, type Address } from "../core/address.ts";
+import { formatAddress, splitAddress, type Address } from "../core/address.ts";
 import { assert } from "../core/assert.ts";
 import type { Clock } from "../core/clock.ts";
 import { SluiceError } from "../core/error.ts";
@@ -24,6 +24,21 @@ export interface ListenerSettings {
   readonly mode: number;
   /** Connections at once; 0 = no limit of its own. */
   readonly connectionsMax: number;
+}
+
+/** What of its settings can change while it listens. */
+export type ListenerLimits = Pick<ListenerSettings, "mode" | "connectionsMax">;
+
+/** A listening socket that is taken over rather than made. Its accept queue comes with it. */
+export interface HeldSocket {
+  readonly fd: number;
+  /** The file of a Unix socket, where it is ours to remove. */
+  readonly file: SocketFile | undefined;
+  /**
+   * Whether a service manager holds it as well and goes on to do so: what waits in its queue when we stop is for who comes
+   * after us.
+   */
+  readonly inherited: boolean;
 }
 
 /** Who takes over what a listener accepts. */
@@ -56,7 +71,7 @@ export class Listener implements Gate, Receiver {
   /** Sessions open now. */
   active = 0;
 
-  readonly #settings: ListenerSettings;
+  #settings: ListenerSettings;
   readonly #admission: Admission;
   readonly #acceptor: Acceptor;
   readonly #clock: Clock;
@@ -65,37 +80,74 @@ export class Listener implements Gate, Receiver {
   #listener: TCPSocketListener<Receiver> | undefined = undefined;
   /** Our descriptor of the same kernel socket; there while paused. */
   #heldFd = -1;
-  #port = 0;
+  /** Where it is bound; as configured before it is. */
+  #address: string;
   /** The file of a Unix socket. */
   #file: SocketFile | undefined = undefined;
+  #inherited = false;
+  /** Whether `close` was called: then only who takes over its socket keeps that from being closed. */
+  #closing = false;
+  /** Those who wait until it has no session. */
+  #whenEmpty: (() => void)[] = [];
 
   constructor(settings: ListenerSettings, admission: Admission, acceptor: Acceptor, clock: Clock) {
     this.name = settings.name;
     this.#settings = settings;
+    this.#address = formatAddress(settings.address);
     this.#admission = admission;
     this.#acceptor = acceptor;
     this.#clock = clock;
     admission.add(this);
   }
 
-  /** Binds and begins to accept. Throws a `SluiceError` (`listen_failed`) that says what stood in the way. */
-  open(): void {
+  /**
+   * Binds, or takes over the socket that is given, and begins to accept. Throws a `SluiceError` (`listen_failed`) that says
+   * what stood in the way.
+   */
+  open(held?: HeldSocket): void {
     assert(this.#state === "new", "a listener was opened twice");
     const { address } = this.#settings;
-    if (address.kind === "unix") {
-      this.#openUnix(address.path);
-    } else {
-      const { host, port } = address;
-      try {
-        this.#listener = listenOn({ hostname: host, port }, this);
-      } catch (cause) {
-        throw listenError(`listener "${this.name}"`, formatAddress(address), cause);
-      }
-      this.#port = this.#listener.port;
-      libc?.listen(fdOf(this.#listener), acceptQueueMax);
+    try {
+      if (held !== undefined) this.#takeOver(held);
+      else if (address.kind === "unix") this.#openUnix(address.path);
+      else this.#openTcp(address);
+    } catch (error) {
+      this.#leave();
+      throw error;
     }
     this.#state = "accepting";
     if (this.#admission.full) this.pause();
+  }
+
+  #openTcp(address: Address & { kind: "tcp" }): void {
+    const { host, port } = address;
+    try {
+      this.#listener = listenOn({ hostname: host, port }, this);
+    } catch (cause) {
+      throw listenError(`listener "${this.name}"`, formatAddress(address), cause);
+    }
+    this.#address = formatAddress({ ...address, port: this.#listener.port });
+    libc?.listen(fdOf(this.#listener), acceptQueueMax);
+  }
+
+  #takeOver({ fd, file, inherited }: HeldSocket): void {
+    const own = libc?.localOf(fd);
+    try {
+      this.#listener = listenOn({ fd }, this);
+    } catch (cause) {
+      throw listenError(`listener "${this.name}"`, own ?? `descriptor ${fd}`, cause);
+    }
+    this.#file = file;
+    this.#inherited = inherited;
+    if (own !== undefined) this.#address = this.#named(own);
+    libc?.listen(fdOf(this.#listener), acceptQueueMax);
+  }
+
+  /** The address of a socket that was taken over: as it is configured where that is the same one, be it by a name. */
+  #named(own: string): string {
+    const { address } = this.#settings;
+    const port = splitAddress(own)?.port;
+    return address.kind === "tcp" && !this.#inherited && port !== undefined ? formatAddress({ ...address, port }) : own;
   }
 
   /** Bun would unlink the file whenever it gives up its socket (Bun 1.4.5), so the socket is made here. */
@@ -118,8 +170,21 @@ export class Listener implements Gate, Receiver {
 
   /** The address it is bound to, with the port that was taken. */
   get address(): string {
-    const { address } = this.#settings;
-    return formatAddress(address.kind === "unix" ? address : { ...address, port: this.#port });
+    return this.#address;
+  }
+
+  /** Holds from now on. Connections that are open beyond a lower limit go on. Returns what could not be done. */
+  configure(limits: ListenerLimits): string | undefined {
+    const modeChanged = limits.mode !== this.#settings.mode;
+    this.#settings = { ...this.#settings, ...limits };
+    if (!this.#admission.full) this.resume();
+    return modeChanged ? this.setMode() : undefined;
+  }
+
+  /** Gives the file of a Unix socket the mode that is configured: one that was taken over has another's. Returns what could not be done. */
+  setMode(): string | undefined {
+    const failed = this.#file?.setMode(this.#settings.mode);
+    return failed === undefined ? undefined : `the mode of ${this.#address} can't be set (${failed})`;
   }
 
   /** Whether connections are left in the accept queue for now. */
@@ -138,7 +203,7 @@ export class Listener implements Gate, Receiver {
       return;
     }
     this.active++;
-    if (this.#full && this.#admission.overflow === "queue") this.pause();
+    if (this.#waits) this.pause();
     this.#acceptor.accepted(this, socket);
   }
 
@@ -148,12 +213,23 @@ export class Listener implements Gate, Receiver {
     return connectionsMax > 0 && this.active >= connectionsMax;
   }
 
+  /** Whether that means that further ones are left in the queue. */
+  get #waits(): boolean {
+    return this.#full && this.#admission.overflow === "queue";
+  }
+
   /** Gives back what was taken for a connection when it was accepted. */
   giveBack(): void {
     this.active--;
     this.#admission.giveBack();
     // The limit of all may have let it go on already.
     if (!this.#admission.full) this.resume();
+    if (this.active === 0 && this.#whenEmpty.length > 0) for (const settle of this.#whenEmpty.splice(0)) settle();
+  }
+
+  /** Resolves when it has no session. Those that it takes meanwhile are waited for. */
+  whenEmpty(): Promise<void> {
+    return this.active === 0 ? Promise.resolve() : new Promise((settle) => void this.#whenEmpty.push(settle));
   }
 
   pause(): void {
@@ -167,8 +243,10 @@ export class Listener implements Gate, Receiver {
     this.#listener = undefined;
   }
 
+  /** Goes on as far as its own limit goes, which another `overflow` may mean to wait from now on. */
   resume(): void {
-    if (this.#state !== "paused" || this.#full) return;
+    if (this.#waits) return this.pause();
+    if (this.#state !== "paused") return;
     this.#state = "accepting";
     const fd = this.#heldFd;
     this.#heldFd = -1;
@@ -183,20 +261,58 @@ export class Listener implements Gate, Receiver {
    */
   async close(abort: AbortSignal): Promise<void> {
     if (this.#state === "new" || this.#state === "closed") return;
-    if (libc === undefined) await this.#turn();
+    this.#closing = true;
+    if (this.#inherited) {
+      // What is queued waits for whoever is given the socket next.
+    } else if (libc === undefined) await this.#turn();
     else if (this.#file !== undefined) await this.#emptyUnixQueue(this.#file, abort);
     else await this.#emptyAcceptQueue(abort);
     this.#listener?.stop();
     this.#listener = undefined;
     if (this.#heldFd >= 0) libc!.close(this.#heldFd);
     this.#heldFd = -1;
+    this.#leave();
+  }
+
+  #leave(): void {
     this.#state = "closed";
+    this.#admission.remove(this);
+  }
+
+  /** Leaves new connections in the queue, to give its socket away or to go on; `false` when that can't be done. */
+  hold(): boolean {
+    this.pause();
+    return this.paused;
+  }
+
+  /** After `hold`: goes on, as far as limits allow. */
+  unhold(): void {
+    if (!this.#admission.full) this.resume();
+  }
+
+  /**
+   * Whether it has a socket that another listener could take over. That of TCP can be had until it is closed, and has its
+   * address as long; that of Unix has lost its file by then, and the path is free.
+   */
+  get hasSocket(): boolean {
+    if (this.#closing && (this.#file !== undefined || libc === undefined)) return false;
+    return this.#state === "accepting" || this.#state === "paused";
+  }
+
+  /** After `hold`: gives its socket away, to a listener that takes its place. Accepts no more; nothing in the queue is lost. */
+  release(): HeldSocket {
+    assert(this.#state === "paused", "a listener was released that was not held");
+    if (this.#closing) libc!.acceptNewHandshakes(this.#heldFd);
+    const held = { fd: this.#heldFd, file: this.#file, inherited: this.#inherited };
+    this.#heldFd = -1;
+    this.#leave();
+    return held;
   }
 
   async #emptyAcceptQueue(abort: AbortSignal): Promise<void> {
     libc!.refuseNewHandshakes(this.#fd());
     const beganMs = this.#clock.nowMs();
-    while (!abort.aborted) {
+    while (!abort.aborted && this.hasSocket) {
       await this.#wait(queueCheckMs, abort);
       if (this.#clock.nowMs() - beganMs < handshakeGraceMs) continue;
       if (libc!.acceptQueueLength(this.#fd()) <= 0) return;

@@ -39,6 +39,11 @@ export class SocketFile {
     return typeof found === "object" && isSame(found, this.#made);
   }
 
+  /** Sets who may connect, if it is still there; the system's word for what went wrong, else `undefined`. */
+  setMode(mode: number): string | undefined {
+    return this.isThere ? attempt(() => chmodSync(this.path, mode)) : undefined;
+  }
+
   /** Removes it, if it is still there: new clients find nobody, those that wait in the accept queue stay there. */
   unlink(): void {
     if (this.isThere) attempt(() => unlinkSync(this.path));

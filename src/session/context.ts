@@ -1,4 +1,4 @@
-/** What a session is given by its listener: shared by all of them, and never changed. */
+/** What a session is given by its listener: shared by all that are accepted until a reload brings another one. */
 import type { Dialer } from "../backend/dial.ts";
 import type { Clock } from "../core/clock.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
@@ -24,8 +24,12 @@ export interface SessionContext {
   readonly keepaliveMs: number;
   /** Whether small writes are sent at once (TCP_NODELAY). */
   readonly noDelay: boolean;
-  /** Whether an access record is written: then the client's address is read while its socket is open. */
-  readonly recorded: boolean;
+  /** Whether access records are written at present. */
+  readonly recordsAccess: boolean;
+  /** Whether the session that begins is to be traced. */
+  samplesTrace(): boolean;
+  /** The same object in all contexts of one listener. */
+  readonly draining: Draining;
   readonly clock: Clock;
   readonly wheel: TimerWheel;
   readonly dialer: Dialer;
@@ -36,10 +40,20 @@ export interface SessionContext {
   identified(session: Session): End | undefined;
   /** A client's bytes did not decide its route within `timeouts.inspect`. */
   undecided(): void;
+  /** An attempt has brought a connection. */
+  connected(session: Session): void;
+  /** The first byte has gone to the client, so long after it was accepted. */
+  answered(session: Session, firstByteMs: number): void;
   /** Called once, when nothing is left of the session: gives back what was taken for it at accept. */
   closed(session: Session): void;
   /** A mistake of our own in a handler of this session, which ends it. */
   internalError(session: Session, error: Error): void;
+}
+
+/** What a drain has changed for the sessions of a listener. */
+export interface Draining {
+  /** Silence that ends a session, in ms; 0 = none, or no drain. */
+  idleMs: number;
 }
 
 /** An engine that can take over from the copy engine, and when it is to. */

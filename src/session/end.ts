@@ -27,6 +27,7 @@ export const ENDS = {
   limit_rate: "the listener's rate_per_ip was exceeded by the client's address",
   limit_endpoint: "every endpoint of the backend that could be tried has as many connections as it may",
   endpoint_down: 'the endpoint went down and the backend\'s on_down is "close"',
+  closed_by_admin: "an operator closed it through the admin server",
   drain_idle: "silent for shutdown.idle while draining",
   drain_deadline: "cut when shutdown.drain was over",
   forced: "cut by a second signal",

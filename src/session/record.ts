@@ -42,11 +42,11 @@ export interface AccessRecord {
 }
 
 /** The record of a connection that was reset when it was accepted. */
-export function rejectedRecord(id: number, listener: string, client: ProxySocket, end: End): AccessRecord {
+export function rejectedRecord(id: number, listener: string, client: string, end: End): AccessRecord {
   return {
     id,
     listener,
-    client: clientAddress(client),
+    client,
     backend: null,
     endpoint: null,
     route: null,
@@ -69,6 +69,7 @@ export function roundMs(ms: number): number {
 
 /** Address and port of a client; IPv6 in brackets. One that had reset before it was accepted has none any more. */
 export function clientAddress(socket: ProxySocket): string {
+  if (socket.fd < 0) return "unknown";
   // Bun asks the kernel once for each of the two below, and makes a string of its answer each time (Bun 1.4.5).
   const peer = libc?.peerOf(socket.fd);
   if (peer !== undefined) return peer;

@@ -1,4 +1,4 @@
-/** The open sessions of the process: who may be listed, told that a drain has begun, or cut. */
+/** The open sessions of the process: who may be listed, or cut. */
 import type { End } from "./end.ts";
 import type { Session } from "./session.ts";
 
@@ -6,8 +6,6 @@ import type { Session } from "./session.ts";
 export class SessionRegistry {
   readonly #open = new Set<Session>();
   #lastId = 0;
-  /** Silence that ends a session while draining, in ms; 0 = none, or no drain. */
-  drainIdleMs = 0;
 
   /** The id of a new session; counts up from 1. */
   nextId(): number {
@@ -25,13 +23,6 @@ export class SessionRegistry {
   /** The sessions open now, oldest first. */
   get open(): ReadonlySet<Session> {
     return this.#open;
-  }
-
-  /** From now on sessions that are silent for `idleMs` end with `drain_idle`; 0 changes nothing. */
-  beginDrain(idleMs: number): void {
-    if (idleMs === 0) return;
-    this.drainIdleMs = idleMs;
-    for (const session of this.#open) session.deadlinesChanged();
   }
 
   /** Ends all that are open and `concerned`, oldest first. */

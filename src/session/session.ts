@@ -49,6 +49,9 @@ export class Session extends TimerNode implements InspectionOwner, DialOwner, Fo
   readonly id: number;
   readonly context: SessionContext;
   readonly acceptedAtMs: number;
+  /** Whether it was to have an access record, or a trace, when it was accepted: then its client is known. */
+  readonly recorded: boolean;
+  readonly traced: boolean;
   /** Why it ended; set once, the first wins. */
   end: End | undefined = undefined;
   unansweredSinceMs: number | undefined = undefined;
@@ -72,6 +75,8 @@ export class Session extends TimerNode implements InspectionOwner, DialOwner, Fo
   /** The attempts to reach the backend, kept for their figures. */
   #attempts: Attempts | undefined = undefined;
   #firstByteMs: number | null = null;
+  /** How long it lasted, once it is over. */
+  #durationMs: number | undefined = undefined;
   /** When the client last sent something, while inspecting. */
   #heardAtMs: number;
   /** When keepalive is due; `Infinity` once it is set, or when it is off. */
@@ -82,6 +87,8 @@ export class Session extends TimerNode implements InspectionOwner, DialOwner, Fo
     super();
     // First of all: from here on a mistake is this session's, and what the listener took for it is given back.
     this.context = context;
+    this.recorded = context.recordsAccess;
+    this.traced = context.samplesTrace();
     this.#client = client;
     const opening = new Opening(client, this);
     client.data = opening;
@@ -90,7 +97,7 @@ export class Session extends TimerNode implements InspectionOwner, DialOwner, Fo
     this.id = context.registry.nextId();
     this.acceptedAtMs = this.#heardAtMs = context.clock.nowMs();
     this.#keepaliveAtMs = context.keepaliveMs === 0 ? Infinity : this.acceptedAtMs + keepaliveAfterMs;
-    if (context.recorded) void this.#identity.client;
+    if (this.recorded || this.traced) void this.#identity.client;
     context.registry.add(this);
   }
 
@@ -140,6 +147,12 @@ export class Session extends TimerNode implements InspectionOwner, DialOwner, Fo
     return this.#forwarder;
   }
 
+  /** How long nothing has moved, in ms. */
+  get idleMs(): number {
+    const nowMs = this.context.clock.nowMs();
+    return Math.max(0, nowMs - (this.activeAtMs ?? this.attemptSinceMs ?? this.acceptedAtMs));
+  }
+
   /** Bytes that arrived and are kept in our own memory, until a peer takes them. */
   get heldBytes(): number {
     if (this.opening !== undefined) return this.opening.bytes;
@@ -167,6 +180,16 @@ export class Session extends TimerNode implements InspectionOwner, DialOwner, Fo
     this.#apply("endRequested");
   }
 
+  /** Its attempts to reach an endpoint; `undefined` before the first. */
+  get attempts(): Attempts | undefined {
+    return this.#attempts;
+  }
+
+  /** From accept to the end, or to now, in ms. */
+  get durationMs(): number {
+    return this.#durationMs ?? roundMs(this.context.clock.nowMs() - this.acceptedAtMs);
+  }
+
   /** What was counted and measured, for the log; complete once the session is closed. */
   record(): AccessRecord {
     return {
@@ -181,7 +204,7 @@ export class Session extends TimerNode implements InspectionOwner, DialOwner, Fo
       bytes_to_client: this.bytesToClient,
       connect_ms: this.#attempts?.connectMs ?? null,
       first_byte_ms: this.#firstByteMs,
-      duration_ms: roundMs(this.context.clock.nowMs() - this.acceptedAtMs),
+      duration_ms: this.durationMs,
       attempts: this.#attempts?.count ?? 0,
       engine: this.#forwarder?.engine ?? null,
       end: this.end!,
@@ -221,6 +244,7 @@ export class Session extends TimerNode implements InspectionOwner, DialOwner, Fo
         this.#state = { phase: "closing", handover: undefined };
         return this.#closeConnections("reset");
       case "socketsClosed":
+        this.#durationMs = this.durationMs;
         this.#state = { phase: "closed" };
         this.#attempts?.giveBack();
         this.context.wheel.cancel(this);
@@ -280,11 +304,12 @@ export class Session extends TimerNode implements InspectionOwner, DialOwner, Fo
     const { mover, wheel, noDelay } = this.context;
     // First: from here on the socket is closed with the session, whatever fails.
     this.#forwarder = new CopyForwarder(this.#client!, socket, this, wheel, mover?.rule ?? neverMove);
+    this.context.connected(this);
     if (!noDelay) socket.setNoDelay(false);
     this.#apply("dialed");
     // It went down while it was dialled.
     const { settings } = this.#target!.backend;
-    if (settings.onDown === "close" && this.endpoint!.health === "down") this.requestEnd("endpoint_down");
+    if (settings.onDown === "close" && this.endpoint!.isDown) this.requestEnd("endpoint_down");
   }
 
   dialFailed(failure: DialFailure): void {
@@ -337,6 +362,7 @@ export class Session extends TimerNode implements InspectionOwner, DialOwner, Fo
     if (half === toClient) {
       this.#firstByteMs = roundMs(this.context.clock.nowMs() - this.acceptedAtMs);
       this.unansweredSinceMs = undefined;
+      this.context.answered(this, this.#firstByteMs);
     } else if (half === toBackend && toClient.bytes === 0 && this.context.timeouts.responseMs !== 0) {
       this.unansweredSinceMs = this.context.clock.nowMs();
       this.deadlinesChanged();
@@ -445,7 +471,7 @@ export class Session extends TimerNode implements InspectionOwner, DialOwner, Fo
   }
 
   get drainIdleMs(): number {
-    return this.context.registry.drainIdleMs;
+    return this.context.draining.idleMs;
   }
 
   /**

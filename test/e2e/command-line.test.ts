@@ -9,7 +9,7 @@ import { connect } from "../support/peer.ts";
 import { runSluice, SLUICE, startSluice } from "../support/sluice.ts";
 import { until } from "../support/until.ts";
 
-const commands = ["run", "check", "forward", "demo", "schema"];
+const commands = ["run", "check", "forward", "demo", "schema", "health", "top"];
 
 test.each(["--version", "-v"])("%s says the version of the program and of its runtime", async (option) => {
   const stdout = `sluice ${packageJson.version} (Bun ${Bun.version})\n`;

@@ -27,6 +27,8 @@ test("it prints where everything is, forwards to both backends in turn, and is r
     "backend one: request 2, GET /hello\n",
     "backend two: request 2, GET /hello\n",
   ]);
+  expect(demo.stdout).toContain(`The dashboard is at http://${admin}/ for a browser.\n`);
+  expect(await text(`http://${admin}/`)).toContain("<title>sluice");
   expect(await text(tries[2]!)).toBe('{"ready":true}');
   const status = (await (await fetch(tries[3]!)).json()) as { backends: { endpoints: { address: string }[] }[] };
   const backends = status.backends[0]!.endpoints.map(({ address }) => address);

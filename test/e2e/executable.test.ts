@@ -106,6 +106,10 @@ listen = "127.0.0.1:0"
   await client.finished();
   const ready = await fetch(`${await proxy.adminUrl()}/readyz`);
   expect([ready.status, await ready.text()]).toEqual([200, '{"ready":true}']);
+  // The dashboard is made when the executable is: it has all of it.
+  const script = await fetch(`${await proxy.adminUrl()}/dashboard/main.js`);
+  expect([script.status, script.headers.get("content-type")]).toEqual([200, "text/javascript; charset=utf-8"]);
+  expect((await script.text()).length).toBeGreaterThan(50_000);
   expect(openFiles(proxy.pid).filter((path) => path.startsWith(root) || path.startsWith(sources))).toEqual([]);
   proxy.signal("SIGTERM");
   expect(await proxy.exited()).toMatchObject({ code: 0, signal: null });

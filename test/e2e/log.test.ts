@@ -114,7 +114,7 @@ test.each([...engines])(
     expect((await proxy.exited()).code).toBe(0);
     const lines = proxy.log.filter((line) => line.level === "debug" && typeof line["component"] === "string");
     const told = lines.map((line) => `${line.msg} ${String(line["component"])}`);
-    const names = ["backends", ...(engine === "copy" ? [] : ["splice engine"]), "listeners", "readiness"];
+    const names = ["tracing", "backends", ...(engine === "copy" ? [] : ["splice engine"]), "listeners", "readiness"];
     const steps = (from: string, to: string, order: string[]): string[] =>
       order.flatMap((name) => [`${from} ${name}`, `${to} ${name}`]);
     expect(told).toEqual([...steps("starting", "started", names), ...steps("stopping", "stopped", names.toReversed())]);

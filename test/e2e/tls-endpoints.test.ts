@@ -157,7 +157,7 @@ test.skipIf(lacks(...programs))(
       expect(await ask(sluice, "web")).toMatch(/^TLSv1\.3 .* r$/m);
       copyFileSync(certificate("otherCa").certFile, ca);
       sluice.signal("SIGHUP");
-      await sluice.logged(({ msg }) => msg === "certificates read again", "that certificates were read");
+      await sluice.logged(({ msg }) => msg === "configuration reloaded", "that certificates were read");
       expect(await refusal(sluice, "web")).toBe("unable to verify the first certificate");
     } finally {
       rmSync(folder, { recursive: true });

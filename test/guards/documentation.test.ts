@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Members } from "../../src/config/declaration.ts";
 import { configurationReference } from "../../src/config/load.ts";
 import { declaration } from "../../src/config/schema.ts";
+import { adminPaths } from "../../src/admin/admin-server.ts";
 import { exitCodes } from "../../src/cli/surroundings.ts";
 import { signalExitCode } from "../../src/lifecycle/signals.ts";
 import { ENDS } from "../../src/session/end.ts";
@@ -57,11 +58,11 @@ describe("README.md", () => {
     expect([...new Set(handled)].filter((signal) => !hasWord(readme, signal))).toEqual([]);
   });
 
-  test("names every table of the configuration that does something", () => {
+  test("names every table of the configuration", () => {
     const readme = textOf("README.md");
-    const tables = Object.entries(declaration).filter(([name]) => name !== "tracing");
+    const tables = Object.keys(declaration);
     expect(tables.length).toBeGreaterThan(7);
-    expect(tables.map(([name]) => name).filter((name) => !readme.includes(`[${name}]`))).toEqual([]);
+    expect(tables.filter((name) => !readme.includes(`[${name}]`))).toEqual([]);
   });
 
   test("has the two commands to try it and to test it, with npm and with Bun", () => {
@@ -115,18 +116,25 @@ describe("docs/operations.md", () => {
 
   test("explains every field of the access record", () => {
     const page = textOf("docs/operations.md");
-    const client = { remoteAddress: "127.0.0.1", remotePort: 1 } as Parameters<typeof rejectedRecord>[2];
-    const fields = Object.keys(rejectedRecord(1, "web", client, "limit_connections"));
+    const fields = Object.keys(rejectedRecord(1, "web", "127.0.0.1:1", "limit_connections"));
     expect(fields.length).toBeGreaterThan(10);
     expect([...fields, "time", "level", "msg"].filter((field) => !hasCode(page, field))).toEqual([]);
   });
 
   test("names every path of the admin server", () => {
     const page = textOf("docs/operations.md");
-    const strings = [...textOf("src/admin/admin-server.ts").matchAll(/"(\/[a-z/]+)"/g)].map((match) => match[1]!);
-    const paths = [...new Set(strings)];
+    const paths = adminPaths;
+    const codes = new Set([...page.matchAll(/`(?:[A-Z]+ )?(\/[^`\s?]*)[^`\n]*`/g)].map((match) => match[1]));
     expect(paths).toEqual(expect.arrayContaining(["/livez", "/readyz", "/status", "/shutdown"]));
-    expect(paths.filter((path) => !hasWord(page, path))).toEqual([]);
+    expect(paths.filter((path) => !codes.has(path))).toEqual([]);
+  });
+
+  test("explains every field of /connections", () => {
+    const page = textOf("docs/operations.md");
+    const [, connection = ""] = /interface ConnectionStatus \{([^}]*)\}/.exec(textOf("src/admin/admin-port.ts")) ?? [];
+    const fields = [...connection.matchAll(/readonly (\w+):/g)].map((match) => match[1]!);
+    expect(fields).toEqual(expect.arrayContaining(["id", "age_ms", "engine"]));
+    expect(fields.filter((field) => !hasCode(page, field))).toEqual([]);
   });
 
   test("explains every field of /status", () => {

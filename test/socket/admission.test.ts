@@ -8,6 +8,7 @@ import { Service } from "../../src/listener/service.ts";
 import type { AccessRecord } from "../../src/session/record.ts";
 import { SessionRegistry } from "../../src/session/registry.ts";
 import { ActiveConnections } from "../../src/stats/active-connections.ts";
+import { Traffic } from "../../src/stats/traffic.ts";
 import { echo, listen } from "../support/backend.ts";
 import { countDescriptors, tcpSockets } from "../support/descriptors.ts";
 import {
@@ -20,6 +21,7 @@ import {
 import { connect } from "../support/peer.ts";
 import { startProxy } from "../support/proxy.ts";
 import { plainTarget, oneEndpoint, serviceSettings } from "../support/service-settings.ts";
+import { recordsInto } from "../support/records.ts";
 import { until } from "../support/until.ts";
 
 onEveryEngine((engine) => {
@@ -152,9 +154,9 @@ onEveryEngine((engine) => {
       engine: null,
       end: "limit_connections",
     });
-    const { listener, ended } = proxy.service;
+    const { listener } = proxy.service;
     expect([proxy.active.count, listener.active, listener.total]).toEqual([2, 2, 3]);
-    expect([...ended]).toEqual([["limit_connections", 1]]);
+    expect([...proxy.ended]).toEqual([["limit_connections", 1]]);
     expect(listener.paused).toBe(false);
     expect(backend.connections.length).toBe(2);
     // The two that were there go on, and the place of one that ends is free again.
@@ -184,7 +186,7 @@ onEveryEngine((engine) => {
     await proxy.recorded(200);
     expect(proxy.records.map(({ end }) => end)).toEqual(Array(200).fill("limit_connections"));
     expect(new Set(proxy.records.map(({ id }) => id)).size).toBe(200);
-    expect([...proxy.service.ended]).toEqual([["limit_connections", 200]]);
+    expect([...proxy.ended]).toEqual([["limit_connections", 200]]);
     expect(proxy.active.count).toBe(1);
     expect(inside.ending).toBeUndefined();
   });
@@ -244,7 +246,8 @@ class Pair {
       registry: this.#registry,
       mover: moverOf(engine),
       admission: new Admission(this.active, limit, "queue"),
-      access: (record: AccessRecord) => void this.records.push(record),
+      traffic: new Traffic(),
+      records: recordsInto(this.records),
       internalError: fail,
     };
     this.#services = ["first", "second"].map((name) => new Service(serviceSettings(name, target), environment));

@@ -139,7 +139,7 @@ onEveryEngine((engine) => {
         end: "limit_endpoint",
       });
     }
-    expect([...proxy.service.ended]).toEqual([["limit_endpoint", 3]]);
+    expect([...proxy.ended]).toEqual([["limit_endpoint", 3]]);
     expect(active(proxy)).toEqual([1, 2]);
     // A place that is free is taken at once, however it became free.
     first.reset();
@@ -285,7 +285,7 @@ describe("nothing to choose from", () => {
       end: "no_endpoint",
     });
     expect((await proxy.recorded()).reason).toBeUndefined();
-    expect([...proxy.service.ended]).toEqual([["no_endpoint", 1]]);
+    expect([...proxy.ended]).toEqual([["no_endpoint", 1]]);
     expect(a.connections.length + b.connections.length).toBe(0);
   });
 

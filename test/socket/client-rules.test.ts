@@ -9,12 +9,14 @@ import { Service } from "../../src/listener/service.ts";
 import type { AccessRecord } from "../../src/session/record.ts";
 import { SessionRegistry } from "../../src/session/registry.ts";
 import { ActiveConnections } from "../../src/stats/active-connections.ts";
+import { Traffic } from "../../src/stats/traffic.ts";
 import { echo, listen } from "../support/backend.ts";
 import { tcpSockets } from "../support/descriptors.ts";
 import { onEveryEngine } from "../support/engines.ts";
 import { connect, type Peer, type Target } from "../support/peer.ts";
 import { startProxy, type TestProxy } from "../support/proxy.ts";
 import { listenerSettings, oneEndpoint, plainTarget, serviceSettings } from "../support/service-settings.ts";
+import { noRecords } from "../support/records.ts";
 import { until } from "../support/until.ts";
 import { VirtualProxy } from "../support/virtual-proxy.ts";
 
@@ -78,7 +80,7 @@ describe("allow and deny", () => {
       ["127.0.0.2", "127.0.1.66", "127.0.1.128", "127.0.2.1"].map((client) => `${client} denied`),
     );
     for (const record of denied) expect(record).toMatchObject(nowhere);
-    expect(Object.fromEntries(proxy.service.ended)).toEqual({ client_finished: 3, denied: 4 });
+    expect(Object.fromEntries(proxy.ended)).toEqual({ client_finished: 3, denied: 4 });
     expect(backend.connections.length).toBe(3);
   });
 
@@ -122,7 +124,7 @@ describe("allow and deny", () => {
     expect(proxy.service.listener.paused).toBe(false);
     expect(await outcome(proxy.port)).toBe("hello");
     await proxy.recorded(101);
-    expect(Object.fromEntries(proxy.service.ended)).toEqual({ denied: 100, client_finished: 1 });
+    expect(Object.fromEntries(proxy.ended)).toEqual({ denied: 100, client_finished: 1 });
     expect(new Set(proxy.records.map(({ id }) => id)).size).toBe(101);
     expect(proxy.service.listener.total).toBe(101);
   });
@@ -203,7 +205,7 @@ onEveryEngine((engine) => {
       expect(outcomes).toEqual(Array(60).fill("hello"));
       await proxy.recorded(60);
       expect(most).toBe(3);
-      expect([...proxy.service.ended]).toEqual([["client_finished", 60]]);
+      expect([...proxy.ended]).toEqual([["client_finished", 60]]);
     });
 
     test('with overflow "reject" those beyond are reset with limit_listener, until a place is free', async () => {
@@ -216,7 +218,7 @@ onEveryEngine((engine) => {
       await proxy.recorded(20);
       expect(new Set(proxy.records.map(told))).toEqual(new Set(["127.0.0.2 limit_listener"]));
       for (const record of proxy.records) expect(record).toMatchObject(nowhere);
-      expect([...proxy.service.ended]).toEqual([["limit_listener", 20]]);
+      expect([...proxy.ended]).toEqual([["limit_listener", 20]]);
       expect(proxy.service.listener).toMatchObject({ paused: false, active: 2, total: 22 });
       expect(proxy.active.count).toBe(2);
       expect(second.ending).toBeUndefined();
@@ -227,7 +229,7 @@ onEveryEngine((engine) => {
       await using third = await inside(proxy);
       expect(await outcome(proxy.port)).toBe("reset");
       await proxy.recorded(22);
-      expect(Object.fromEntries(proxy.service.ended)).toEqual({ limit_listener: 21, client_finished: 1 });
+      expect(Object.fromEntries(proxy.ended)).toEqual({ limit_listener: 21, client_finished: 1 });
       expect(third.ending).toBeUndefined();
     });
   });
@@ -261,7 +263,7 @@ onEveryEngine((engine) => {
       "127.0.0.2 client_finished",
       "127.0.0.2 client_finished",
     ]);
-    expect(Object.fromEntries(proxy.service.ended)).toEqual({ limit_per_ip: 2, client_finished: 4, client_reset: 1 });
+    expect(Object.fromEntries(proxy.ended)).toEqual({ limit_per_ip: 2, client_finished: 4, client_reset: 1 });
     for (const client of [other, third]) expect(client.ending).toBeUndefined();
     expect(proxy.active.count).toBe(2);
   });
@@ -307,7 +309,7 @@ test("rate_per_ip lets an address have a second's worth at once, then one as oft
   await proxy.clock.advance(60_000);
   expect(await five()).toEqual(["hello", "hello", "hello", "hello", "reset"]);
   await proxy.recorded(14);
-  expect(Object.fromEntries(proxy.service.ended)).toEqual({ client_finished: 10, limit_rate: 4 });
+  expect(Object.fromEntries(proxy.ended)).toEqual({ client_finished: 10, limit_rate: 4 });
   const refused = proxy.records.filter(({ end }) => end === "limit_rate");
   expect(refused.length).toBe(4);
   for (const record of refused) expect(record).toMatchObject(nowhere);
@@ -354,7 +356,7 @@ describe("the listener's limit and that of all", () => {
       await client[Symbol.asyncDispose]();
     }
     await proxy.recorded(6);
-    expect([...proxy.service.ended]).toEqual([["client_reset", 6]]);
+    expect([...proxy.ended]).toEqual([["client_reset", 6]]);
     await until(() => !proxy.service.listener.paused, "the listener to go on");
   });
 
@@ -413,7 +415,7 @@ describe("the listener's limit and that of all", () => {
     await closed;
     expect(most).toBe(2);
     await proxy.recorded(10);
-    expect([...proxy.service.ended]).toEqual([["client_finished", 10]]);
+    expect([...proxy.ended]).toEqual([["client_finished", 10]]);
   });
 
   test('name the narrower one, with overflow "reject"', async () => {
@@ -472,7 +474,8 @@ class TwoListeners {
       dialer: new Dialer(),
       registry: this.#registry,
       admission: new Admission(this.active, limit, "queue"),
-      access: undefined,
+      traffic: new Traffic(),
+      records: noRecords,
       internalError: fail,
     };
     this.#services = connections.map((connectionsMax, index) => {

@@ -108,8 +108,8 @@ describe("a client that begins with a header", () => {
         attempts: 1,
         end: "client_finished",
       });
-      expect([...proxy.service.ended]).toEqual([["client_finished", 1]]);
-      expect(proxy.service.inspectTimeouts).toBe(0);
+      expect([...proxy.ended]).toEqual([["client_finished", 1]]);
+      expect(proxy.service.traffic.inspectTimeouts).toBe(0);
     });
   });
 
@@ -214,7 +214,7 @@ describe("a client that begins with a header", () => {
     expect(peer.text()).toBe("GET /");
     peer.reset();
     expect(await proxy.recorded()).toMatchObject({ client: "203.0.113.7:40000", route: null, backend: "app" });
-    expect(proxy.service.inspectTimeouts).toBe(1);
+    expect(proxy.service.traffic.inspectTimeouts).toBe(1);
   });
 
   test("has the server name of its ClientHello in its record, whatever its header says", async () => {
@@ -265,7 +265,7 @@ describe("a client whose header is wrong", () => {
     expect(reason).not.toBe("");
     expect(await proxy.recorded()).toMatchObject({ ...nowhere, client: address, reason, end: "proxy_header_invalid" });
     expect(backend.connections.length).toBe(0);
-    expect([...proxy.service.ended]).toEqual([["proxy_header_invalid", 1]]);
+    expect([...proxy.ended]).toEqual([["proxy_header_invalid", 1]]);
   });
 
   test("is reset with the first byte that is wrong, and not later", async () => {
@@ -294,7 +294,7 @@ describe("a client whose header is wrong", () => {
     const record = await proxy.recorded();
     expect(record).toMatchObject({ ...nowhere, client: address, end: "inspect_timeout" });
     expect(record.duration_ms).toBeGreaterThanOrEqual(100);
-    expect(proxy.service.inspectTimeouts).toBe(1);
+    expect(proxy.service.traffic.inspectTimeouts).toBe(1);
     expect(backend.connections.length).toBe(0);
   });
 
@@ -311,7 +311,7 @@ describe("a client whose header is wrong", () => {
     const reason = "finished before its PROXY header";
     expect(await proxy.recorded()).toMatchObject({ ...nowhere, reason, end: "inspect_failed" });
     expect(backend.connections.length).toBe(0);
-    expect(proxy.service.inspectTimeouts).toBe(0);
+    expect(proxy.service.traffic.inspectTimeouts).toBe(0);
   });
 
   test("and who resets within it is a reset client", async () => {
@@ -335,7 +335,7 @@ describe("trusted", () => {
       expect(await client.wasReset()).toBe("ECONNRESET");
       expect(await proxy.recorded(turn)).toMatchObject({ ...nowhere, client: address, duration_ms: 0, end: "denied" });
     }
-    expect([...proxy.service.ended]).toEqual([["denied", 3]]);
+    expect([...proxy.ended]).toEqual([["denied", 3]]);
     expect(proxy.active.count).toBe(0);
     expect(backend.connections.length).toBe(0);
     // One that is trusted gets in: nobody holds a permit.
@@ -377,7 +377,7 @@ describe("the address that a header carries", () => {
       "203.0.113.66:3 denied",
       expect.stringMatching(/^127\.0\.0\.1:\d+ denied$/),
     ]);
-    expect([...proxy.service.ended].sort()).toEqual([
+    expect([...proxy.ended].sort()).toEqual([
       ["client_finished", 2],
       ["denied", 4],
     ]);
@@ -409,7 +409,7 @@ describe("the address that a header carries", () => {
     await proxy.recorded(6);
     expect(await outcome(proxy.port, proxyV1("203.0.113.7", 6))).toBe("hello");
     await proxy.recorded(7);
-    expect(Object.fromEntries(proxy.service.ended)).toEqual({
+    expect(Object.fromEntries(proxy.ended)).toEqual({
       limit_per_ip: 2,
       client_finished: 3,
       backend_reset: 1,
@@ -431,7 +431,7 @@ describe("the address that a header carries", () => {
     expect(await outcome(proxy.port, proxyV1("203.0.113.7"))).toBe("hello");
     expect(await outcome(proxy.port, proxyV1("203.0.113.7"))).toBe("reset");
     await proxy.recorded(7);
-    expect(Object.fromEntries(proxy.service.ended)).toEqual({ client_finished: 4, limit_rate: 3 });
+    expect(Object.fromEntries(proxy.ended)).toEqual({ client_finished: 4, limit_rate: 3 });
   });
 
   test("is what source_hash goes by: the same client has the same endpoint", async () => {

@@ -116,8 +116,8 @@ describe.each([
       end: "client_finished",
     });
     expect(usual.connections.length).toBe(0);
-    expect([...proxy.service.ended]).toEqual([["client_finished", 1]]);
-    expect(proxy.service.inspectTimeouts).toBe(0);
+    expect([...proxy.ended]).toEqual([["client_finished", 1]]);
+    expect(proxy.service.traffic.inspectTimeouts).toBe(0);
   });
 });
 
@@ -225,7 +225,7 @@ test("without a backend for the rest, a client that no route takes is reset, and
     expect(await proxy.recorded(index + 1)).toMatchObject(expected);
   }
   expect(chosen.connections.length).toBe(0);
-  expect([...proxy.service.ended]).toEqual([["no_route", 2]]);
+  expect([...proxy.ended]).toEqual([["no_route", 2]]);
 });
 
 test("an opening of more than 64 KiB stops the client while its backend is dialled, and arrives whole", async () => {
@@ -323,7 +323,7 @@ describe("a client that finishes within its opening", () => {
       const end = "client_finished";
       expect(await proxy.recorded()).toMatchObject({ route: null, sni: null, bytes_to_backend: opening.length, end });
       expect(chosen.connections.length).toBe(0);
-      expect(proxy.service.inspectTimeouts).toBe(0);
+      expect(proxy.service.traffic.inspectTimeouts).toBe(0);
     });
   });
 
@@ -343,7 +343,7 @@ describe("a client that finishes within its opening", () => {
       expect(await client.wasReset()).toBe("ECONNRESET");
       expect(await proxy.recorded()).toMatchObject({ ...nowhere, end: "no_route" });
       expect(usual.connections.length + chosen.connections.length).toBe(0);
-      expect(proxy.service.inspectTimeouts).toBe(0);
+      expect(proxy.service.traffic.inspectTimeouts).toBe(0);
     });
   });
 });
@@ -378,7 +378,7 @@ describe("timeouts.inspect", () => {
       await using proxy = startProxy(usual.port, { engine, routes, timeouts });
       await using client = await connect(proxy.port);
       await client.receivedBytes(11);
-      expect(proxy.service.inspectTimeouts).toBe(1);
+      expect(proxy.service.traffic.inspectTimeouts).toBe(1);
       const peer = await usual.accepted();
       await proxy.forwarding();
       await client.send("EHLO a.example\r\n");
@@ -413,7 +413,7 @@ describe("timeouts.inspect", () => {
       await client.send(first!);
       const peer = await usual.accepted();
       await peer.receivedBytes(20);
-      expect(proxy.service.inspectTimeouts).toBe(1);
+      expect(proxy.service.traffic.inspectTimeouts).toBe(1);
       await client.send(second!);
       await client.finish();
       await peer.finished();
@@ -441,8 +441,8 @@ describe("timeouts.inspect", () => {
     const record = await proxy.recorded();
     expect(record).toMatchObject({ ...nowhere, bytes_to_backend: 0, end: "no_route" });
     expect(record.duration_ms).toBeGreaterThanOrEqual(100);
-    expect(proxy.service.inspectTimeouts).toBe(1);
-    expect([...proxy.service.ended]).toEqual([["no_route", 1]]);
+    expect(proxy.service.traffic.inspectTimeouts).toBe(1);
+    expect([...proxy.ended]).toEqual([["no_route", 1]]);
   });
 
   test("means nothing to a session whose route is decided", async () => {
@@ -458,7 +458,7 @@ describe("timeouts.inspect", () => {
     await client.receivedBytes(2);
     await client.finish();
     expect(await proxy.recorded()).toMatchObject({ route: "prefix=A", end: "client_finished" });
-    expect(proxy.service.inspectTimeouts).toBe(0);
+    expect(proxy.service.traffic.inspectTimeouts).toBe(0);
   });
 });
 
@@ -552,7 +552,7 @@ test("a listener without routes waits for no byte: a backend that speaks first i
   expect(client.ending).toBeUndefined();
   client.reset();
   expect(await proxy.recorded()).toMatchObject({ route: null, bytes_to_client: 11, end: "client_reset" });
-  expect(proxy.service.inspectTimeouts).toBe(0);
+  expect(proxy.service.traffic.inspectTimeouts).toBe(0);
 });
 
 test("a route whose backend refuses ends with connect_refused; the backend for the rest is not asked", async () => {
@@ -593,7 +593,7 @@ describe("a session that is inspecting", () => {
       end: "client_reset",
     });
     expect(usual.connections.length).toBe(0);
-    expect([...proxy.service.ended]).toEqual([["client_reset", 1]]);
+    expect([...proxy.ended]).toEqual([["client_reset", 1]]);
   });
 
   test("is reset when its end is requested, and the first reason stays", async () => {
@@ -618,15 +618,7 @@ describe("a session that is inspecting", () => {
     await using client = await connect(proxy.port);
     await until(() => proxy.sessions.length === 1, "the session");
     await sendPieces(proxy, client, [joined("A")]);
-    const { listener } = proxy.service;
-    const drained = drain(
-      { deadlineMs: 10_000, idleMs: 0 },
-      [listener],
-      proxy.registry,
-      proxy.active,
-      systemClock,
-      quiet,
-    );
+    const drained = drain({ deadlineMs: 10_000, idleMs: 0 }, proxy.service, systemClock, quiet);
     const listens = (): boolean => tcpSockets(proxy.port).some(({ state }) => state === "LISTEN");
     await until(() => !listens(), "the listener to be closed");
     expect(proxy.sessions[0]!.phase).toBe("inspecting");
@@ -646,9 +638,8 @@ describe("a session that is inspecting", () => {
     await sendPieces(proxy, client, [joined("A")]);
     const cuts: string[] = [];
     const observer: DrainObserver = { left() {}, cut: ({ client: who }) => void cuts.push(who) };
-    const { listener } = proxy.service;
     const settings = { deadlineMs: 200, idleMs: 0 };
-    expect(await drain(settings, [listener], proxy.registry, proxy.active, systemClock, observer)).toEqual({ cut: 1 });
+    expect(await drain(settings, proxy.service, systemClock, observer)).toEqual({ cut: 1 });
     expect(cuts).toEqual([`127.0.0.1:${client.localPort}`]);
     expect(await client.wasReset()).toBe("ECONNRESET");
     expect(await proxy.recorded()).toMatchObject({ ...nowhere, end: "drain_deadline" });

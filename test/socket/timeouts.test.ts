@@ -5,6 +5,7 @@ import { Admission } from "../../src/listener/admission.ts";
 import { Service } from "../../src/listener/service.ts";
 import type { SessionTimeouts } from "../../src/session/deadlines.ts";
 import type { AccessRecord } from "../../src/session/record.ts";
+import { Traffic } from "../../src/stats/traffic.ts";
 import { echo, listen } from "../support/backend.ts";
 import { ClockedProxy } from "../support/clocked-proxy.ts";
 import { tcpSocketsOf } from "../support/descriptors.ts";
@@ -13,6 +14,7 @@ import { connect } from "../support/peer.ts";
 import { startProxy, type TestProxy } from "../support/proxy.ts";
 import { plainTarget, serviceSettings } from "../support/service-settings.ts";
 import { refusedPort, silentHost } from "../support/unreachable.ts";
+import { recordsInto } from "../support/records.ts";
 import { until } from "../support/until.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
@@ -375,7 +377,7 @@ onEveryEngine((engine) => {
     await until(() => backend.connections.length === 2, "both sessions");
     await until(() => proxy.sessions.every(({ phase }) => phase === "forwarding"), "both to forward");
     const ages = proxy.sessions.map((session) => session.activeAtMs!);
-    proxy.registry.beginDrain(200);
+    proxy.service.beginDrain(200);
     await until(() => {
       void busy.send("busy ");
       return silent.ending !== undefined;
@@ -459,7 +461,8 @@ class SecondListener {
       registry: proxy.registry,
       mover: moverOf(engine),
       admission: new Admission(proxy.active, 10_000, "queue"),
-      access: (record) => this.records.push(record),
+      traffic: new Traffic(),
+      records: recordsInto(this.records),
       internalError: (error) => proxy.internalErrors.push(error),
     });
     this.#service.listener.open();

@@ -41,7 +41,7 @@ onEveryEngine((engine) => {
       await client.finished();
     }
     await proxy.recorded(12);
-    expect([...proxy.service.ended]).toEqual([["client_finished", 12]]);
+    expect([...proxy.ended]).toEqual([["client_finished", 12]]);
     await until(() => !proxy.service.listener.paused, "the listener to go on");
     expect(lstatSync(folder.path("front")).ino).toBe(file.ino);
     await using last = await inside(target);
@@ -66,7 +66,7 @@ onEveryEngine((engine) => {
     }
     await closed;
     await proxy.recorded(50);
-    expect([...proxy.service.ended]).toEqual([["client_finished", 50]]);
+    expect([...proxy.ended]).toEqual([["client_finished", 50]]);
   });
 });
 
@@ -165,7 +165,7 @@ describe("a listener on a Unix socket", () => {
     await closed;
     expect(most).toBe(2);
     await proxy.recorded(12);
-    expect([...proxy.service.ended]).toEqual([["client_finished", 12]]);
+    expect([...proxy.ended]).toEqual([["client_finished", 12]]);
   });
 
   test("whose close is cut short gives up its accept queue and leaves the open sessions alone", async () => {
@@ -209,7 +209,7 @@ describe("a listener on a Unix socket", () => {
     expect(scene.proxy.active.count).toBe(3);
     for (const client of [first, second, third]) client.close();
     await scene.proxy.recorded(3);
-    expect([...scene.proxy.service.ended]).toEqual([["client_finished", 3]]);
+    expect([...scene.proxy.ended]).toEqual([["client_finished", 3]]);
   });
 
   test("without TCP_NODELAY, and with keepalive, which mean nothing there, forwards all the same", async () => {

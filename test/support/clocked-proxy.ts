@@ -10,8 +10,10 @@ import type { AccessRecord } from "../../src/session/record.ts";
 import { SessionRegistry } from "../../src/session/registry.ts";
 import type { Session } from "../../src/session/session.ts";
 import { ActiveConnections } from "../../src/stats/active-connections.ts";
+import { Traffic } from "../../src/stats/traffic.ts";
 import { moverOf, type EngineUnderTest } from "./engines.ts";
 import { oneEndpoint, plainTarget, serviceSettings } from "./service-settings.ts";
+import { recordsInto } from "./records.ts";
 import { until } from "./until.ts";
 
 /** How it differs from the plain one: no keepalive, generous timeouts, the copy engine. */
@@ -43,7 +45,8 @@ export class ClockedProxy {
       registry: this.#registry,
       mover: moverOf(options.engine ?? "copy"),
       admission: new Admission(new ActiveConnections(), 10_000, "queue"),
-      access: (record) => this.records.push(record),
+      traffic: new Traffic(),
+      records: recordsInto(this.records),
       internalError: fail,
     });
     this.#service.listener.open();

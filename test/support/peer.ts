@@ -271,16 +271,18 @@ export class Peer {
 
   connectFailed(target: string, error: unknown): void {
     const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    this.#connectError = Object.assign(new Error(`cannot connect to ${target}: ${code}`), { code });
+    // It was made, and reset before Bun looked: to the other side it was a connection (Bun 1.4.5).
+    if (code === "ECONNRESET") this.#ending = { how: "reset", code };
+    else this.#connectError = Object.assign(new Error(`cannot connect to ${target}: ${code}`), { code });
     this.#gone = true;
     this.#waiting.changed();
   }
 
-  /** Resolves when `opened` was called, rejects when `connectFailed` was. */
+  /** Resolves when the connection is there, or was; rejects when it could not be made. */
   connected(target: string, withinMs: number): Promise<void> {
     const isConnected = (): boolean => {
       if (this.#connectError !== undefined) throw this.#connectError;
-      return this.#socket !== undefined;
+      return this.#socket !== undefined || this.#ending !== undefined;
     };
     return this.#waiting.hold(isConnected, () => `the connection to ${target}: no answer`, withinMs);
   }

@@ -17,16 +17,19 @@ import { Service, type ServiceSettings } from "../../src/listener/service.ts";
 import type { RouteSettings } from "../../src/routing/route.ts";
 import { Router } from "../../src/routing/router.ts";
 import type { SessionTimeouts } from "../../src/session/deadlines.ts";
+import type { End } from "../../src/session/end.ts";
 import type { AccessRecord } from "../../src/session/record.ts";
 import { SessionRegistry } from "../../src/session/registry.ts";
 import type { Mover } from "../../src/session/context.ts";
 import { Session } from "../../src/session/session.ts";
 import type { SendProxy, Target } from "../../src/session/target.ts";
 import { ActiveConnections } from "../../src/stats/active-connections.ts";
+import { Traffic } from "../../src/stats/traffic.ts";
 import type { Originator } from "../../src/tls/originator.ts";
 import type { Terminator } from "../../src/tls/terminator.ts";
 import { countDescriptors } from "./descriptors.ts";
 import { engineDescriptors, moverOf, spliceEngine, type EngineUnderTest } from "./engines.ts";
+import { endsOf, recordsInto } from "./records.ts";
 import { until } from "./until.ts";
 
 /** How a proxy differs from the plain one: generous timeouts, no limits worth speaking of. */
@@ -100,6 +103,7 @@ export function startProxy(
 export class TestProxy {
   /** Access records in the order in which they were written. */
   readonly records: AccessRecord[] = [];
+  readonly traffic = new Traffic();
   /** What was reported as a mistake of our own. The end of the scope fails when a test has not taken them out. */
   readonly internalErrors: Error[] = [];
   readonly active = new ActiveConnections();
@@ -148,7 +152,8 @@ export class TestProxy {
       registry: this.registry,
       mover: options.mover ?? moverOf(options.engine ?? "copy"),
       admission: new Admission(this.active, options.limit ?? 10_000, options.overflow ?? "queue"),
-      access: (record) => this.records.push(record),
+      traffic: this.traffic,
+      records: recordsInto(this.records),
       internalError: (error) => this.internalErrors.push(error),
     });
     this.service.listener.open();
@@ -192,6 +197,11 @@ export class TestProxy {
   /** Where it listens, on 127.0.0.1 (or `host`). */
   get port(): number {
     return Number(this.service.listener.address.split(":").at(-1));
+  }
+
+  /** How connections ended. */
+  get ended(): Map<End, number> {
+    return endsOf(this.traffic);
   }
 
   /** The sessions open now, oldest first. */

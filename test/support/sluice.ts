@@ -29,6 +29,8 @@ export interface Surroundings {
   cwd?: string;
   /** Default: `SLUICE`. */
   command?: readonly string[];
+  /** Descriptors of ours that it gets as 3, 4 and so on. */
+  descriptors?: readonly number[];
 }
 
 /** What to run: `run` with a configuration file of this text, or other arguments. */
@@ -66,7 +68,7 @@ export class Sluice {
   #exit: Exit | undefined;
 
   constructor(options: SluiceOptions, stdin = "") {
-    const { env = {}, command = SLUICE } = options;
+    const { env = {}, command = SLUICE, descriptors = [] } = options;
     this.#folder = mkdtempSync(join(tmpdir(), "sluice-test-"));
     let args: readonly string[];
     if ("args" in options) args = options.args;
@@ -78,9 +80,7 @@ export class Sluice {
     this.#process = Bun.spawn([...command, ...args], {
       cwd: options.cwd ?? this.#folder,
       env: { ...inherited(), ...env },
-      stdin: new TextEncoder().encode(stdin),
-      stdout: "pipe",
-      stderr: "pipe",
+      stdio: [new TextEncoder().encode(stdin), "pipe", "pipe", ...descriptors],
     });
     this.pid = this.#process.pid;
     void this.#follow();
@@ -137,6 +137,20 @@ export class Sluice {
     };
     const seen = (): string => `${count} access records: ${this.records().length} were written; ${this.describe()}`;
     return this.#waiting.wait(look, seen, withinMs);
+  }
+
+  /** Puts this text in place of the configuration it was started with. It is read when the program is asked to. */
+  rewriteConfig(text: string): void {
+    writeFileSync(join(this.#folder, "config.toml"), text);
+  }
+
+  /** Reloads this configuration by SIGHUP; resolves with the log line that says what came of it. */
+  async reload(text: string): Promise<LogLine> {
+    this.rewriteConfig(text);
+    const about = (line: LogLine): boolean => line["by"] === "SIGHUP";
+    const before = this.log.filter(about).length;
+    this.signal("SIGHUP");
+    return this.logged((line) => this.log.filter(about).indexOf(line) >= before, "a line about the reload");
   }
 
   /** Sends a signal. From then on the process may end. That it had ended before is an error. */

@@ -9,10 +9,13 @@ import { Endpoint, type EndpointSettings } from "../../src/backend/endpoint.ts";
 import { TimerWheel } from "../../src/core/timer-wheel.ts";
 import { Admission } from "../../src/listener/admission.ts";
 import { Service, type ServiceSettings } from "../../src/listener/service.ts";
+import type { End } from "../../src/session/end.ts";
 import type { AccessRecord } from "../../src/session/record.ts";
 import { SessionRegistry } from "../../src/session/registry.ts";
 import { ActiveConnections } from "../../src/stats/active-connections.ts";
+import { Traffic } from "../../src/stats/traffic.ts";
 import { plainTarget, serviceSettings } from "./service-settings.ts";
+import { endsOf, recordsInto } from "./records.ts";
 import { until } from "./until.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
@@ -28,6 +31,7 @@ export interface VirtualProxyOptions {
 export class VirtualProxy {
   readonly clock = new VirtualClock();
   readonly records: AccessRecord[] = [];
+  readonly traffic = new Traffic();
   readonly active = new ActiveConnections();
   readonly backend: Backend;
   readonly service: Service;
@@ -53,7 +57,8 @@ export class VirtualProxy {
       dialer,
       registry: this.#registry,
       admission: new Admission(this.active, 10_000, "queue"),
-      access: (record) => this.records.push(record),
+      traffic: this.traffic,
+      records: recordsInto(this.records),
       internalError: fail,
     });
     this.service.listener.open();
@@ -61,6 +66,11 @@ export class VirtualProxy {
 
   get port(): number {
     return Number(this.service.listener.address.split(":").at(-1));
+  }
+
+  /** How connections ended. */
+  get ended(): Map<End, number> {
+    return endsOf(this.traffic);
   }
 
   /** Resolves when this many access records have been written; with the last of them. */
