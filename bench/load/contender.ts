@@ -68,7 +68,7 @@ export class StartedProxy implements Contender {
   readonly #load: Load;
   readonly #backendPort: number;
   readonly #place: Place;
-  #running: { child: SilentChild; options: ChildOptions; port: number } | undefined;
+  #running: { child: SilentChild; beside: SilentChild | undefined; options: ChildOptions; port: number } | undefined;
 
   constructor(peer: Peer, load: Load, backendPort: number, place: Place) {
     this.name = peer.name;
@@ -85,7 +85,7 @@ export class StartedProxy implements Contender {
     const folder = join(this.#place.folder, `${this.#load.kind}-${this.name}-${port}`);
     await mkdir(folder, { recursive: true });
     const connections = limits.proxyConnections;
-    const command = await this.#peer.prepare({ folder, port, backendPort: this.#backendPort, connections });
+    const { command, beside } = await this.#peer.prepare({ folder, port, backendPort: this.#backendPort, connections });
     const options: ChildOptions = {
       name: this.name,
       command,
@@ -95,7 +95,10 @@ export class StartedProxy implements Contender {
       signal,
     };
     const child = startSilent(options);
-    this.#running = { child, options, port };
+    const companion =
+      beside &&
+      startSilent({ ...options, command: beside, core: placement.generator, logFile: join(folder, "beside.log") });
+    this.#running = { child, beside: companion, options, port };
     try {
       await waitUntilReady(child, port, options);
     } catch (error) {
@@ -108,7 +111,9 @@ export class StartedProxy implements Contender {
   async stop(): Promise<void> {
     const running = this.#running;
     this.#running = undefined;
-    if (running !== undefined) await stop(running.child);
+    if (running === undefined) return;
+    await stop(running.child);
+    if (running.beside !== undefined) await stop(running.beside);
   }
 
   async death(): Promise<string | undefined> {

@@ -12,8 +12,18 @@ export interface Setup {
   readonly connections: number;
 }
 
-/** Which configuration of sluice: `default` has no table `[forwarding]`, `copy` names that engine, `log` has the access log on. */
-export type Variant = "default" | "copy" | "log";
+/** Which configuration of sluice. */
+export type Variant =
+  /** No table `[forwarding]`, nothing written and nobody watching. */
+  | "default"
+  /** That engine. */
+  | "copy"
+  /** The access log on. */
+  | "log"
+  /** Metrics scraped every second, and the dashboard open. */
+  | "watched"
+  /** One connection in a hundred traced. */
+  | "traced";
 
 /** What a configuration of sluice belongs to; the targets go by it. */
 export interface SluiceBuild {
@@ -49,8 +59,16 @@ export interface PeerRow {
 /** What there is of a peer on this machine. */
 export interface Found {
   readonly version: string;
-  /** Writes its configuration and returns the command that runs it in the foreground with one thread. */
-  prepare(setup: Setup): Promise<string[]>;
+  /** Writes its configuration. */
+  prepare(setup: Setup): Promise<Prepared>;
+}
+
+/** How a peer is run. */
+export interface Prepared {
+  /** Runs it in the foreground with one thread. */
+  readonly command: string[];
+  /** What runs beside it, from its start to its end, on the core of the generator. */
+  readonly beside?: string[] | undefined;
 }
 
 /** A peer that was found. */

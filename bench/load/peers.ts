@@ -46,7 +46,7 @@ function haproxy(name: string, scope: Scope, options: string[]): PeerRow {
             `  server bench 127.0.0.1:${backendPort}`,
           ];
           await Bun.write(file, `${lines.join("\n")}\n`);
-          return ["haproxy", "-q", "-db", "-f", file];
+          return { command: ["haproxy", "-q", "-db", "-f", file] };
         },
       };
     },
@@ -86,7 +86,7 @@ function nginx(): PeerRow {
             "}",
           ];
           await Bun.write(file, `${lines.join("\n")}\n`);
-          return ["nginx", "-p", folder, "-c", file, "-e", "stderr"];
+          return { command: ["nginx", "-p", folder, "-c", file, "-e", "stderr"] };
         },
       };
     },
@@ -115,7 +115,8 @@ function socat(): PeerRow {
         prepare({ port, backendPort }) {
           // The queue of 5 it has by default would drop SYNs; of a half-close it waits half a second for the other side.
           const listen = `TCP4-LISTEN:${port},bind=127.0.0.1,reuseaddr,fork,backlog=4096,nodelay`;
-          return Promise.resolve(["socat", "-t", "30", listen, `TCP4:127.0.0.1:${backendPort},nodelay`]);
+          const command = ["socat", "-t", "30", listen, `TCP4:127.0.0.1:${backendPort},nodelay`];
+          return Promise.resolve({ command });
         },
       };
     },

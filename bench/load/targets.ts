@@ -47,6 +47,11 @@ export const targets: readonly Target[] = [
   atLeast(1, "haproxy", "connect", "default", "rate", "connections"),
   atMost(1, "haproxy", "connect", "default", "cpu", "CPU per connection"),
   atLeast(0.9, "own default", "connect", "log", "rate", "connections, access log on"),
+  ...["bulk down, 1", "ping-pong 64 B, 64 ", "connect"].flatMap((load) => [
+    atLeast(0.98, "own default", load, "watched", "rate", "rate, scraped and watched"),
+    atMost(1.02, "own default", load, "watched", "cpu", "CPU, scraped and watched"),
+  ]),
+  atLeast(0.98, "own default", "connect", "traced", "rate", "connections, 1 % traced"),
   atLeast(4, "haproxy-splice", "mixed", "default", "rate", "round trips"),
   atMost(0.4, "haproxy-splice", "mixed", "default", "p99Us", "p99 of round trips"),
   atLeast(1.3, "haproxy-splice", "mixed", "default", "bulkRate", "throughput"),

@@ -14,13 +14,13 @@ const usual = ["haproxy", "haproxy-splice", "nginx"];
 
 describe("the peers of a load", () => {
   test.each([
-    ["bulk down, 1 flow", [...usual, "socat", "sluice", "sluice-copy"]],
+    ["bulk down, 1 flow", [...usual, "socat", "sluice", "sluice-copy", "sluice-watched"]],
     ["bulk down, 8 flows", [...usual, "sluice", "sluice-copy"]],
     ["ping-pong 64 B, 1 connection", [...usual, "sluice"]],
-    ["ping-pong 64 B, 64 connections", [...usual, "socat", "sluice"]],
+    ["ping-pong 64 B, 64 connections", [...usual, "socat", "sluice", "sluice-watched"]],
     ["ping-pong 64 B, 512 connections", [...usual, "sluice"]],
     ["ping-pong 16 KiB, 64 connections", [...usual, "sluice"]],
-    ["connect, 32 at once", [...usual, "socat", "sluice", "sluice-log"]],
+    ["connect, 32 at once", [...usual, "socat", "sluice", "sluice-log", "sluice-watched", "sluice-traced"]],
     ["mixed, 4 bulk flows and 16 ping-pong connections", [...usual, "sluice", "sluice-copy"]],
     ["idle", [...usual, "sluice"]],
     ["soak", ["sluice"]],
@@ -118,7 +118,11 @@ describe("the figures of a soak", () => {
 });
 
 function plan(changes: Partial<Plan>): Plan {
-  const peers = peerRows(builds).map((row): Peer => ({ ...row, version: "1", prepare: () => Promise.resolve([]) }));
+  const peers = peerRows(builds).map((row): Peer => ({
+    ...row,
+    version: "1",
+    prepare: () => Promise.resolve({ command: [] }),
+  }));
   return { loads, peers, named: [], quick: false, rounds: 3, timing: { seconds: 3, minutes: 10 }, ...changes };
 }
 
