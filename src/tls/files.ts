@@ -1,4 +1,4 @@
-/** Credentials from the files that a configuration names, which are read anew whenever asked: at start and on SIGHUP. */
+/** Credentials from the files that a configuration names, which are read anew whenever asked: at start and at a reload. */
 import {
   loadClientCredentials,
   loadServerCredentials,
