@@ -319,7 +319,7 @@ onEveryEngine((engine) => {
 
   test("while the other direction of a half-closed session moves, half_closed does not end it", async () => {
     await using backend = await listen();
-    await using proxy = startProxy(backend.port, { engine, timeouts: { halfClosedMs: 200 } });
+    await using proxy = startProxy(backend.port, { engine, timeouts: { halfClosedMs: 600 } });
     await using client = await connect(proxy.port);
     const answering = await backend.accepted();
     // On `auto` it is half closed when it is moved.
