@@ -8,7 +8,7 @@ import type { Clock, TimerHandle } from "../core/clock.ts";
 export interface ServiceManager {
   /** Everything has started. From now on it also says regularly that it is alive, where that is asked for. */
   ready(): void;
-  /** A reload begins; `reloaded` follows, whatever came of it. */
+  /** A reload begins; `reloaded` follows, whatever came of it. Nothing is said of one that a shutdown has overtaken. */
   reloading(): void;
   reloaded(): void;
   /** A shutdown has begun. */
@@ -79,6 +79,7 @@ class NotifiedManager implements ServiceManager {
   #alive: TimerHandle | undefined = undefined;
   #lastStatus = "";
   #failureTold = false;
+  #stopping = false;
   #closed = false;
 
   constructor(socket: string, aliveMs: number | undefined, clock: Clock, calls: NotifyCalls) {
@@ -102,10 +103,11 @@ class NotifiedManager implements ServiceManager {
   }
 
   reloaded(): void {
-    this.#say("READY=1");
+    if (!this.#stopping) this.#say("READY=1");
   }
 
   stopping(): void {
+    this.#stopping = true;
     this.#say("STOPPING=1");
   }
 

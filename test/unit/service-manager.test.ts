@@ -48,6 +48,16 @@ test("a life is told in the words of sd_notify", () => {
   expect(heard.clock.pendingTimers).toBe(0);
 });
 
+test("a reload that a shutdown has overtaken does not tell that it is ready again", () => {
+  const heard = new Heard();
+  const manager = heard.manager();
+  manager.reloading();
+  manager.stopping();
+  manager.reloaded();
+  manager.status("draining");
+  expect(heard.messages.slice(1)).toEqual(["STOPPING=1\n", "STATUS=draining\n"]);
+});
+
 test("without NOTIFY_SOCKET nobody is told, whatever else is asked for", () => {
   const heard = new Heard();
   for (const socket of ["", undefined]) {
@@ -136,6 +146,6 @@ test("a manager that can't be told is said to be once, and tried again with the 
   manager.stopping();
   expect(heard.failures).toEqual(["cannot write to /run/notify: ECONNREFUSED"]);
   heard.answer = { kind: "sent" };
-  manager.reloaded();
-  expect(heard.messages).toEqual(["READY=1\n"]);
+  manager.status("heard");
+  expect(heard.messages).toEqual(["STATUS=heard\n"]);
 });
